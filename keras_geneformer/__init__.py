@@ -1,0 +1,54 @@
+"""Geneformer in Keras 3: counts become tokens, tokens become batches, batches go through a model.
+
+The public names, section by section. Each is imported at its first use, so that
+`import keras_geneformer` loads no backend, and tokenizing needs none.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_CONTENTS: dict[str, dict[str, str]] = {
+    "tokenization": {
+        "GeneVocabulary": "vocabulary",
+        "RankValueTokenizer": "tokenizer",
+        "CellDataset": "dataset",
+    },
+    "models": {
+        "GeneformerBackbone": "backbone",
+        "GeneformerMaskedLM": "masked_lm",
+        "GeneformerCellClassifier": "cell_classifier",
+        "GeneformerGeneClassifier": "gene_classifier",
+        "convert_checkpoint": "presets",
+    },
+    "training": {
+        "pretrain": "pretraining",
+        "finetune_cells": "cell_finetuning",
+        "predict": "prediction",
+    },
+    "analysis": {
+        "embed_cells": "cell_embedding",
+        "perturb": "perturbation",
+    },
+}
+
+_HOME = {
+    name: f"{__name__}.{section}.{module}"
+    for section, names in _CONTENTS.items()
+    for name, module in names.items()
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
