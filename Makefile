@@ -1,0 +1,72 @@
+# Everything a newcomer or a contributor types. `make help` lists it.
+#
+#   VENV    the virtual environment to make and use   (default .venv)
+#   PYTHON  the Python that makes it, 3.11 or newer   (default python3)
+#   OUTPUT  where `make demo` writes                  (default demo-report)
+#   ARGS    more arguments for pytest                 (make test ARGS="-k tokenizer")
+
+VENV ?= .venv
+PYTHON ?= python3
+OUTPUT ?= demo-report
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
+	--constraint constraints.txt --editable
+PYTEST = TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest $(ARGS)
+
+# One stamp for each extra, so that a second call installs nothing. The extra `test` contains
+# `demo`: where it is installed, its stamp serves both.
+TEST := $(VENV)/.installed-test
+LINT := $(VENV)/.installed-lint
+DEMO := $(if $(wildcard $(TEST)),$(TEST),$(VENV)/.installed-demo)
+
+.PHONY: help demo test test-jax test-torch lint types install clean
+
+help:
+	@echo "make demo        real cells through the whole package, drawn in $(OUTPUT)/report.html"
+	@echo "make test        the whole test suite, on TensorFlow"
+	@echo "make test-jax    every test that touches a tensor, on JAX"
+	@echo "make test-torch  every test that touches a tensor, on PyTorch"
+	@echo "make lint        ruff: rules and format"
+	@echo "make types       mypy"
+	@echo "make install     all that the above need, into $(VENV)"
+	@echo "make clean       remove $(VENV) and the caches"
+
+demo: $(DEMO)
+	$(BIN)/keras-geneformer demo --output "$(OUTPUT)"
+
+test: $(TEST)
+	KERAS_BACKEND=tensorflow $(PYTEST)
+
+test-jax: $(TEST)
+	KERAS_BACKEND=jax $(PYTEST) -m tensors
+
+test-torch: $(TEST)
+	KERAS_BACKEND=torch $(PYTEST) -m tensors
+
+lint: $(LINT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(LINT)
+	$(BIN)/mypy
+
+install: $(TEST) $(LINT)
+
+clean:
+	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing keras_geneformer[$*] into $(VENV): some minutes the first time"
+	$(PIP_INSTALL) ".[$*]"
+	@touch $@
+
+# An environment that already has a working pip is used as it is.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "keras_geneformer needs Python 3.11 or newer, but '$(PYTHON)' is" \
+			"$$($(PYTHON) --version 2>&1 || true). Name another one:" \
+			"make $(or $(MAKECMDGOALS),help) PYTHON=python3.12" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv "$(VENV)"
+	@touch $@

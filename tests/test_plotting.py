@@ -1,0 +1,124 @@
+"""Pictures: written whole, from the numbers given, without touching matplotlib's global state."""
+
+import struct
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_geneformer import plotting
+
+
+def _size(path) -> tuple[int, int]:
+    header = path.read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    return struct.unpack(">II", header[16:24])
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures drawn during a test, caught as they are written."""
+    caught = []
+    write = plotting._write
+    monkeypatch.setattr(
+        plotting, "_write", lambda figure, path: (caught.append(figure), write(figure, path))[1]
+    )
+    return caught
+
+
+def test_loss_curve_draws_each_loss_and_the_baseline(tmp_path, figures):
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "loss": [3.0, 2.0, 1.0],
+            "val_loss": [3.0, np.nan, 2.0],
+            "lr": [1, 1, 1],
+        }
+    )
+    path = plotting.loss_curve(history, tmp_path / "new" / "loss.png", baseline=2.5)
+    axes = figures[0].axes[0]
+    lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()[:2]}
+    assert set(lines) == {"training", "validation"}
+    np.testing.assert_array_equal(lines["validation"], [3.0, 2.0])
+    assert axes.get_lines()[2].get_ydata()[0] == 2.5
+    assert _size(path) == (1000, 600)
+    assert [file.name for file in path.parent.iterdir()] == ["loss.png"]
+
+
+def test_loss_curve_names_the_columns_it_found(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"ends in 'loss', but the history has 1 rows and columns \['accuracy'\]"
+    ):
+        plotting.loss_curve(pd.DataFrame({"accuracy": [1.0]}), tmp_path / "loss.png")
+    assert not any(tmp_path.iterdir())
+
+
+def test_embedding_map_shows_every_label_and_its_count(tmp_path, figures):
+    labels = pd.Series(["a", "a", "b", None, *"cdefghijkl"], dtype="category")
+    xy = pd.DataFrame(
+        np.random.default_rng(0).normal(size=(len(labels), 2)), columns=["umap1", "umap2"]
+    )
+    plotting.embedding_map(xy, labels, tmp_path / "map.png")
+    shown = {dots.get_label(): len(dots.get_offsets()) for dots in figures[0].axes[0].collections}
+    assert shown["a (2)"] == 2
+    assert shown["none (1)"] == 1
+    assert len(shown) == 13
+    looks = {
+        (tuple(dots.get_facecolor()[0]), dots.get_paths()[0].vertices.tobytes())
+        for dots in figures[0].axes[0].collections
+    }
+    assert len(looks) == 13, "two labels look the same"
+
+
+def test_embedding_map_refuses_labels_of_other_cells(tmp_path):
+    xy = pd.DataFrame({"x": [0.0, 1.0], "y": [0.0, 1.0]})
+    with pytest.raises(ValueError, match="got 2 rows and 1 labels"):
+        plotting.embedding_map(xy, pd.Series(["a"]), tmp_path / "map.png")
+
+
+def test_confusion_matrix_prints_counts_and_shades_shares_of_rows(tmp_path, figures):
+    counts = pd.DataFrame([[8, 2], [0, 0]], index=["B", "T"], columns=["B", "T"])
+    plotting.confusion_matrix(counts, tmp_path / "confusion.png")
+    axes = figures[0].axes[0]
+    assert [text.get_text() for text in axes.texts] == ["8", "2"]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0, 0]])
+    with pytest.raises(ValueError, match=r"square, but this one is \(1, 2\)"):
+        plotting.confusion_matrix(counts.iloc[:1], tmp_path / "x.png")
+
+
+def test_gene_bars_draw_the_largest_first(tmp_path, figures):
+    effects = pd.DataFrame({"gene": ["a", "b", "c", "d"], "value": [0.1, 0.3, np.nan, 0.2]})
+    plotting.gene_bars(effects, tmp_path / "genes.png", number=2)
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "d"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first bar is on top"
+    with pytest.raises(ValueError, match=r"no column \['shift'\] among \['gene', 'value'\]"):
+        plotting.gene_bars(effects, tmp_path / "x.png", value="shift")
+
+
+@pytest.mark.slow  # numba compiles UMAP at its first use
+def test_umap_keeps_the_rows_of_dropped_cells_as_nan():
+    embedding = pd.DataFrame(
+        np.random.default_rng(0).normal(size=(30, 4)), index=[f"c{i}" for i in range(30)]
+    )
+    embedding.iloc[3] = np.nan
+    coordinates = plotting.umap_coordinates(embedding, seed=1)
+    assert list(coordinates.index) == list(embedding.index)
+    assert coordinates.isna().any(axis=1).sum() == 1
+    assert coordinates.iloc[3].isna().all()
+    with pytest.raises(ValueError, match="at least 4 cells, but the embedding has 3"):
+        plotting.umap_coordinates(embedding.iloc[:4])
+
+
+def test_drawing_leaves_global_style_alone(tmp_path):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plotting.gene_bars(pd.DataFrame({"gene": ["a"], "value": [1.0]}), tmp_path / "genes.png")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_geneformer\[plot\]'"):
+        plotting.gene_bars(pd.DataFrame({"gene": ["a"], "value": [1.0]}), tmp_path / "genes.png")
