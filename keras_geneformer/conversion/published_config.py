@@ -1,0 +1,127 @@
+"""What the config.json of a published checkpoint means for ours."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from keras_geneformer.conversion.table import ARCHITECTURES
+
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_new": "gelu_tanh", "silu": "silu"}
+"""`hidden_act` values that are understood, and the Keras activation of each."""
+
+_SPECIAL_TOKENS = {25_426: (0, 1), 20_275: (0, 1, 2, 3)}
+"""Special token ids by the vocabulary sizes of the published models, V1 and V2."""
+
+
+def read_published_config(directory: str | Path) -> dict[str, Any]:
+    """Read config.json and check that it describes a model this package can hold.
+
+    Args:
+        directory: folder of a `transformers` checkpoint.
+
+    Returns:
+        The file's content.
+
+    Raises:
+        FileNotFoundError: there is no config.json.
+        ValueError: it is not JSON, or it describes another kind of model.
+    """
+    path = Path(directory) / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing. A published checkpoint is a directory with config.json and "
+            "model.safetensors or pytorch_model.bin; one of ours has preset.json."
+        )
+    try:
+        config = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). Download it again.") from error
+    if not isinstance(config, dict) or config.get("model_type") != "bert":
+        kind = config.get("model_type") if isinstance(config, dict) else type(config).__name__
+        raise ValueError(
+            f"{path}: received model_type {kind!r}; expected 'bert', which Geneformer checkpoints "
+            "are. Is this the checkpoint of another model?"
+        )
+    missing = sorted(
+        {
+            "vocab_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "hidden_size",
+            "intermediate_size",
+            "max_position_embeddings",
+            "hidden_act",
+        }
+        - config.keys()
+    )
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}. Download it again.")
+    if config["hidden_act"] not in ACTIVATIONS:
+        raise ValueError(
+            f"{path}: received hidden_act {config['hidden_act']!r}; expected one of "
+            f"{', '.join(ACTIVATIONS)} (Geneformer uses relu). Loading it as another activation "
+            "would give wrong results without a sign."
+        )
+    position_type = config.get("position_embedding_type", "absolute")
+    if position_type != "absolute":
+        raise ValueError(
+            f"{path}: received position_embedding_type {position_type!r}; expected 'absolute'."
+        )
+    return config
+
+
+def checkpoint_kind(config: dict[str, Any]) -> str:
+    """Which head a checkpoint has, from the architecture its config names.
+
+    Returns:
+        `"masked_lm"`, `"cell_classifier"` or `"gene_classifier"`.
+
+    Raises:
+        ValueError: the architecture is none of these.
+    """
+    names = config.get("architectures") or []
+    if len(names) != 1 or names[0] not in ARCHITECTURES:
+        raise ValueError(
+            f"Received a checkpoint of architectures {names}; expected one of "
+            f"{', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[names[0]]
+
+
+def backbone_arguments(config: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments of the backbone that a published config describes.
+
+    The published files do not say which token ids are special: the two published vocabularies are
+    recognised by their size; for any other, models with 4096 positions are taken for V2's
+    (`<pad>`, `<mask>`, `<cls>`, `<eos>`) and shorter ones for V1's (`<pad>`, `<mask>`).
+    """
+    fallback = (0, 1, 2, 3) if config["max_position_embeddings"] >= 4096 else (0, 1)
+    return {
+        "vocabulary_size": config["vocab_size"],
+        "num_layers": config["num_hidden_layers"],
+        "num_heads": config["num_attention_heads"],
+        "hidden_dim": config["hidden_size"],
+        "intermediate_dim": config["intermediate_size"],
+        "max_sequence_length": config["max_position_embeddings"],
+        "dropout": config.get("hidden_dropout_prob", 0.1),
+        "attention_dropout": config.get("attention_probs_dropout_prob", 0.1),
+        "activation": ACTIVATIONS[config["hidden_act"]],
+        "layer_norm_epsilon": config.get("layer_norm_eps", 1e-12),
+        "num_segments": config.get("type_vocab_size", 2),
+        "initializer_range": config.get("initializer_range", 0.02),
+        "special_token_ids": _SPECIAL_TOKENS.get(config["vocab_size"], fallback),
+    }
+
+
+def class_names_of(config: dict[str, Any]) -> list[str] | None:
+    """Names of a classifier's classes, in order; None where the config has only LABEL_0, LABEL_1."""
+    labels = config.get("id2label")
+    if not labels:
+        return None
+    names = [labels[key] for key in sorted(labels, key=int)]
+    return None if names == [f"LABEL_{index}" for index in range(len(names))] else names
+
+
+def number_of_classes(config: dict[str, Any]) -> int:
+    """Number of classes of a classifier; `transformers` leaves it out where it is two."""
+    return len(config["id2label"]) if config.get("id2label") else config.get("num_labels", 2)

@@ -1,0 +1,85 @@
+"""The one table that says where each tensor of a published checkpoint lives in a Keras model.
+
+The published checkpoints are `transformers` BERT models. A row names the PyTorch key, the path of
+the Keras variable, and whether the tensor is transposed (PyTorch keeps the kernel of a linear layer
+as outputs x inputs, Keras as inputs x outputs).
+"""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One tensor: its PyTorch key, its Keras variable path, and whether it is transposed."""
+
+    key: str
+    path: str
+    transposed: bool = False
+
+
+ARCHITECTURES = {
+    "BertForMaskedLM": "masked_lm",
+    "BertForSequenceClassification": "cell_classifier",
+    "BertForTokenClassification": "gene_classifier",
+}
+"""Kinds of head, by the name that `config.json` gives the architecture."""
+
+IGNORED_KEYS = {"bert.embeddings.position_ids"}
+"""Buffers that hold no weights: 0, 1, 2 ..., written by older versions of transformers."""
+
+TIED_KEYS = {
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+"""Second names of tensors that `pytorch_model.bin` repeats; they must equal the first."""
+
+
+def checkpoint_table(num_layers: int, kind: str) -> list[Row]:
+    """The rows of a checkpoint.
+
+    Args:
+        num_layers: encoder blocks.
+        kind: the head: `"masked_lm"`, `"cell_classifier"` or `"gene_classifier"`, or `"backbone"`
+            for none.
+
+    Returns:
+        Every row once, in the order of the forward pass.
+    """
+    rows = [
+        Row("bert.embeddings.word_embeddings.weight", "embeddings/token_embedding/embeddings"),
+        Row("bert.embeddings.position_embeddings.weight", "embeddings/position_table"),
+        Row("bert.embeddings.token_type_embeddings.weight", "embeddings/segment_table"),
+        *_normalization("bert.embeddings.LayerNorm", "embeddings/normalization"),
+    ]
+    for index in range(num_layers):
+        old, new = f"bert.encoder.layer.{index}", f"encoder_block_{index}"
+        rows += [
+            *_dense(f"{old}.attention.self.query", f"{new}/attention/query"),
+            *_dense(f"{old}.attention.self.key", f"{new}/attention/key"),
+            *_dense(f"{old}.attention.self.value", f"{new}/attention/value"),
+            *_dense(f"{old}.attention.output.dense", f"{new}/attention/output_projection"),
+            *_normalization(f"{old}.attention.output.LayerNorm", f"{new}/attention_normalization"),
+            *_dense(f"{old}.intermediate.dense", f"{new}/intermediate"),
+            *_dense(f"{old}.output.dense", f"{new}/output_projection"),
+            *_normalization(f"{old}.output.LayerNorm", f"{new}/output_normalization"),
+        ]
+    return rows + _HEADS[kind]
+
+
+def _dense(key: str, path: str) -> list[Row]:
+    return [Row(f"{key}.weight", f"{path}/kernel", True), Row(f"{key}.bias", f"{path}/bias")]
+
+
+def _normalization(key: str, path: str) -> list[Row]:
+    return [Row(f"{key}.weight", f"{path}/gamma"), Row(f"{key}.bias", f"{path}/beta")]
+
+
+_HEADS: dict[str, list[Row]] = {
+    "backbone": [],
+    "masked_lm": [
+        *_dense("cls.predictions.transform.dense", "masked_lm_head/dense"),
+        *_normalization("cls.predictions.transform.LayerNorm", "masked_lm_head/normalization"),
+        Row("cls.predictions.bias", "masked_lm_head/bias"),
+    ],
+    "cell_classifier": [*_dense("bert.pooler.dense", "pooler"), *_dense("classifier", "scores")],
+    "gene_classifier": _dense("classifier", "scores"),
+}

@@ -1,0 +1,91 @@
+"""Self-attention over the genes of a cell."""
+
+import keras
+from keras import ops
+
+from keras_geneformer.layers.attention_kernels import attend
+from keras_geneformer.layers.embeddings import normal
+
+
+@keras.saving.register_keras_serializable(package="keras_geneformer")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head scaled dot-product self-attention that never looks at padding.
+
+    The arithmetic is BERT's; the kernel that does it is chosen per backend
+    (`keras_geneformer.layers.attention_kernels`). What stands at padded positions has no influence
+    on real ones, whatever the batch is padded to.
+
+    Args:
+        num_heads: attention heads; must divide the width of the input.
+        dropout: rate on the attention weights, while training.
+        initializer_range: standard deviation of the initial weights.
+
+    Inputs: `x`, shape `(batch, length, hidden_dim)`, and `padding_mask`, shape `(batch, length)`,
+    nonzero at real tokens, or None where all are.
+    Output: the shape of `x`.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = SelfAttention(num_heads=2)
+        >>> tuple(layer(np.ones((1, 3, 8), "float32")).shape)
+        (1, 3, 8)
+    """
+
+    def __init__(self, num_heads, dropout=0.02, initializer_range=0.02, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout
+        self.initializer_range = initializer_range
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def build(self, x_shape, padding_mask_shape=None):
+        """Create the four projections."""
+        width = x_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(
+                f"Received a hidden width of {width} and {self.num_heads} attention heads; the "
+                "heads must divide the width."
+            )
+
+        def dense(name):
+            layer = keras.layers.Dense(
+                width,
+                kernel_initializer=normal(self.initializer_range),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            layer.build(x_shape)
+            return layer
+
+        self.query = dense("query")
+        self.key = dense("key")
+        self.value = dense("value")
+        self.output_projection = dense("output_projection")
+        self.built = True
+
+    def call(self, x, padding_mask=None, training=None):
+        """Attend from every token to every real token."""
+        batch, length, width = ops.shape(x)
+        heads = (batch, length, self.num_heads, width // self.num_heads)
+        attended = attend(
+            ops.reshape(self.query(x), heads),
+            ops.reshape(self.key(x), heads),
+            ops.reshape(self.value(x), heads),
+            padding_mask,
+            dropout=self.dropout_rate if training else 0.0,
+            seed=self.seed_generator,
+        )
+        return self.output_projection(ops.reshape(attended, (batch, length, width)))
+
+    def compute_output_shape(self, x_shape, padding_mask_shape=None):
+        """The shape of `x`."""
+        return x_shape
+
+    def get_config(self):
+        """Constructor arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout_rate,
+            "initializer_range": self.initializer_range,
+        }

@@ -1,0 +1,116 @@
+"""One block of the encoder: attention and a feed-forward network, each followed by LayerNorm."""
+
+import keras
+
+from keras_geneformer.layers.attention import SelfAttention
+from keras_geneformer.layers.embeddings import normal
+
+
+@keras.saving.register_keras_serializable(package="keras_geneformer")
+class EncoderBlock(keras.layers.Layer):
+    """A post-LN transformer block, as in BERT and Geneformer.
+
+    Args:
+        num_heads: attention heads; must divide the hidden width.
+        intermediate_dim: width of the feed-forward network.
+        activation: its activation; Geneformer uses ReLU.
+        dropout: rate after attention and after the feed-forward network, while training.
+        attention_dropout: rate on the attention weights, while training.
+        layer_norm_epsilon: added to the variance.
+        initializer_range: standard deviation of the initial weights.
+
+    Inputs: `x`, shape `(batch, length, hidden_dim)`, and `padding_mask`, shape `(batch, length)`,
+    nonzero at real tokens, or None where all are.
+    Output: the shape of `x`.
+
+    Example:
+        >>> import numpy as np
+        >>> block = EncoderBlock(num_heads=2, intermediate_dim=16)
+        >>> tuple(block(np.ones((1, 3, 8), "float32"), np.ones((1, 3), "int32")).shape)
+        (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        intermediate_dim,
+        activation="relu",
+        dropout=0.02,
+        attention_dropout=0.02,
+        layer_norm_epsilon=1e-12,
+        initializer_range=0.02,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
+        self.activation = keras.activations.get(activation)
+        self.dropout_rate = dropout
+        self.attention_dropout = attention_dropout
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.initializer_range = initializer_range
+
+    def build(self, x_shape, padding_mask_shape=None):
+        """Create the layers for inputs of `x_shape`."""
+        width = x_shape[-1]
+        policy = self.dtype_policy
+
+        def dense(units, name, activation=None):
+            return keras.layers.Dense(
+                units,
+                activation=activation,
+                kernel_initializer=normal(self.initializer_range),
+                dtype=policy,
+                name=name,
+            )
+
+        def normalization(name):
+            return keras.layers.LayerNormalization(
+                epsilon=self.layer_norm_epsilon, dtype=policy, name=name
+            )
+
+        self.attention = SelfAttention(
+            num_heads=self.num_heads,
+            dropout=self.attention_dropout,
+            initializer_range=self.initializer_range,
+            dtype=policy,
+            name="attention",
+        )
+        self.attention_normalization = normalization("attention_normalization")
+        self.intermediate = dense(self.intermediate_dim, "intermediate", self.activation)
+        self.output_projection = dense(width, "output_projection")
+        self.output_normalization = normalization("output_normalization")
+        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=policy, name="dropout")
+
+        self.attention.build(x_shape)
+        self.attention_normalization.build(x_shape)
+        self.intermediate.build(x_shape)
+        self.output_projection.build((*x_shape[:-1], self.intermediate_dim))
+        self.output_normalization.build(x_shape)
+        self.built = True
+
+    def call(self, x, padding_mask=None, training=None):
+        """Encode `x` once more."""
+        attended = self.attention(x, padding_mask=padding_mask, training=training)
+        attended = self.dropout(attended, training=training)
+        x = self.attention_normalization(x + attended)
+        expanded = self.output_projection(self.intermediate(x))
+        expanded = self.dropout(expanded, training=training)
+        return self.output_normalization(x + expanded)
+
+    def compute_output_shape(self, x_shape, padding_mask_shape=None):
+        """The shape of `x`."""
+        return x_shape
+
+    def get_config(self):
+        """Constructor arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "intermediate_dim": self.intermediate_dim,
+            "activation": keras.activations.serialize(self.activation),
+            "dropout": self.dropout_rate,
+            "attention_dropout": self.attention_dropout,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "initializer_range": self.initializer_range,
+        }

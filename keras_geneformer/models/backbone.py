@@ -1,0 +1,171 @@
+"""The encoder: token ids in, a contextual embedding of every gene out."""
+
+import keras
+
+from keras_geneformer.layers.embeddings import GeneEmbeddings
+from keras_geneformer.layers.encoder_block import EncoderBlock
+from keras_geneformer.models.preset_model import PresetModel
+
+
+@keras.saving.register_keras_serializable(package="keras_geneformer")
+class GeneformerBackbone(PresetModel):
+    """The Geneformer encoder (Theodoris et al., Nature 2023): a post-LN BERT over ranked genes.
+
+    Args:
+        vocabulary_size: number of token ids, special tokens included (V1: 25426, V2: 20275).
+        num_layers: encoder blocks.
+        num_heads: attention heads of a block.
+        hidden_dim: width of the hidden states.
+        intermediate_dim: width of the feed-forward networks.
+        max_sequence_length: longest cell, in tokens.
+        dropout: rate on hidden states, while training.
+        attention_dropout: rate on attention weights, while training; `dropout` where None.
+        activation: of the feed-forward networks; Geneformer uses ReLU.
+        layer_norm_epsilon: added to variances.
+        num_segments: rows of the segment table, of which row 0 is added to every token.
+        initializer_range: standard deviation of the initial weights.
+        special_token_ids: token ids that are no genes. V1: 0 and 1; V2: 0 to 3.
+        vocabulary_checksum: `GeneVocabulary.checksum` of the vocabulary the weights belong to; None
+            where it is unknown.
+        dtype: a Keras dtype or policy, as in `"mixed_bfloat16"`.
+
+    Inputs: a dict of `token_ids` and `padding_mask` (nonzero at real tokens), both int32 of shape
+    `(batch, length)`.
+    Output: shape `(batch, length, hidden_dim)`.
+
+    Example:
+        >>> import numpy as np
+        >>> backbone = GeneformerBackbone(
+        ...     vocabulary_size=30, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16,
+        ...     max_sequence_length=16)
+        >>> cells = {"token_ids": np.array([[5, 7, 2]]), "padding_mask": np.array([[1, 1, 1]])}
+        >>> tuple(backbone(cells).shape)
+        (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers,
+        num_heads,
+        hidden_dim,
+        intermediate_dim,
+        max_sequence_length,
+        dropout=0.02,
+        attention_dropout=None,
+        activation="relu",
+        layer_norm_epsilon=1e-12,
+        num_segments=2,
+        initializer_range=0.02,
+        special_token_ids=(0, 1),
+        vocabulary_checksum=None,
+        dtype=None,
+        **kwargs,
+    ):
+        attention_dropout = dropout if attention_dropout is None else attention_dropout
+
+        # Layers
+        policy = keras.dtype_policies.get(dtype)
+        embeddings = GeneEmbeddings(
+            vocabulary_size,
+            hidden_dim,
+            max_sequence_length,
+            num_segments=num_segments,
+            dropout=dropout,
+            layer_norm_epsilon=layer_norm_epsilon,
+            initializer_range=initializer_range,
+            dtype=policy,
+            name="embeddings",
+        )
+        blocks = [
+            EncoderBlock(
+                num_heads=num_heads,
+                intermediate_dim=intermediate_dim,
+                activation=activation,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                layer_norm_epsilon=layer_norm_epsilon,
+                initializer_range=initializer_range,
+                dtype=policy,
+                name=f"encoder_block_{index}",
+            )
+            for index in range(num_layers)
+        ]
+
+        # Functional model
+        inputs = token_inputs()
+        x = embeddings(inputs["token_ids"])
+        for block in blocks:
+            x = block(x, inputs["padding_mask"])
+        super().__init__(inputs=inputs, outputs=x, **kwargs)
+
+        # Config
+        self.dtype_policy = policy
+        self.vocabulary_size = vocabulary_size
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.hidden_dim = hidden_dim
+        self.intermediate_dim = intermediate_dim
+        self.max_sequence_length = max_sequence_length
+        self.dropout = dropout
+        self.attention_dropout = attention_dropout
+        self.activation = keras.activations.serialize(keras.activations.get(activation))
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.num_segments = num_segments
+        self.initializer_range = initializer_range
+        self.special_token_ids = tuple(int(token) for token in special_token_ids)
+        self.vocabulary_checksum = vocabulary_checksum
+
+    def hidden_state_model(self, layer=-2):
+        """The part of this model that ends after one of its blocks; no block above it runs.
+
+        Args:
+            layer: number of encoder blocks gone through: 0 is the embeddings' output, `num_layers`
+                the last block's. Negative numbers count from the end: -1 is the last block, -2 the
+                second to last, which is the default for embeddings (the published package calls
+                them `emb_layer=0` and `emb_layer=-1`).
+
+        Returns:
+            A `keras.Model` of the same inputs, which shares its weights with this one.
+
+        Raises:
+            ValueError: there is no such layer.
+        """
+        index = layer + self.num_layers + 1 if layer < 0 else layer
+        if not 0 <= index <= self.num_layers:
+            raise ValueError(
+                f"Received layer={layer}; this model has {self.num_layers} encoder blocks: expected "
+                f"0 to {self.num_layers}, or -{self.num_layers + 1} to -1."
+            )
+        name = f"encoder_block_{index - 1}" if index else "embeddings"
+        return keras.Model(self.input, self.get_layer(name).output, name=f"hidden_state_{index}")
+
+    def get_config(self):
+        """Constructor arguments."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "vocabulary_size": self.vocabulary_size,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "hidden_dim": self.hidden_dim,
+            "intermediate_dim": self.intermediate_dim,
+            "max_sequence_length": self.max_sequence_length,
+            "dropout": self.dropout,
+            "attention_dropout": self.attention_dropout,
+            "activation": self.activation,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "num_segments": self.num_segments,
+            "initializer_range": self.initializer_range,
+            "special_token_ids": list(self.special_token_ids),
+            "vocabulary_checksum": self.vocabulary_checksum,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+        }
+
+
+def token_inputs():
+    """The two inputs of every Geneformer model."""
+    return {
+        "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
+        "padding_mask": keras.Input((None,), dtype="int32", name="padding_mask"),
+    }

@@ -1,0 +1,55 @@
+"""What every Geneformer model shares: coming from a preset, and going into one."""
+
+import keras
+
+
+class PresetModel(keras.Model):
+    """A Keras model that loads from, and saves to, a preset."""
+
+    @classmethod
+    def from_preset(cls, preset, **options):
+        """Load a model of this class.
+
+        Args:
+            preset: a directory written by `save_to_preset`; a published PyTorch checkpoint (a
+                directory with config.json and model.safetensors or pytorch_model.bin); or either on
+                the Hugging Face hub, as `"hf://organisation/repository/subfolder"`.
+            **options: for classifiers, the arguments of the head (`num_classes`, `classes`,
+                `pooling`, `head_layers`, `head_dropout`); for every model, `dtype`, and `revision`
+                for the hub. A preset without such a head, or with one of other classes, lends its
+                backbone, and the head starts from random weights.
+
+        Raises:
+            FileNotFoundError: there is no such directory, or a file in it is missing.
+            ValueError: the checkpoint is not one of a Geneformer that this class can hold.
+        """
+        from keras_geneformer.models.presets import load_preset
+
+        return load_preset(cls, preset, **options)
+
+    def save_to_preset(self, directory, vocabulary=None):
+        """Save configuration, weights and vocabulary to a directory of their own.
+
+        The directory appears whole or not at all.
+
+        Args:
+            directory: path to write; an earlier preset there is replaced.
+            vocabulary: the `GeneVocabulary` to keep beside the weights, so that whoever loads the
+                preset can tokenize for it.
+
+        Raises:
+            ValueError: `vocabulary` is not the one the weights belong to.
+            FileExistsError: the path holds something that is not a preset.
+        """
+        from keras_geneformer.models.presets import save_preset
+
+        save_preset(self, directory, vocabulary)
+
+
+class TaskModel(PresetModel):
+    """A model that stands on a backbone, `self.backbone`."""
+
+    @property
+    def vocabulary_checksum(self):
+        """Checksum of the vocabulary the weights belong to; None where it is unknown."""
+        return self.backbone.vocabulary_checksum
