@@ -49,6 +49,9 @@ def loss_curve(
 ) -> Path:
     """Draws one line for each loss of a training history.
 
+    Where a line has more than 60 points, they are drawn faintly and their running mean over a
+    fortieth of the history boldly.
+
     Args:
         history: one row a point. A column `step` or else `epoch` is the x axis, or else the row's
             number counted from 1; every numeric column whose name is or ends in `loss` is a line.
@@ -89,16 +92,11 @@ def loss_curve(
         points = history[name].notna().to_numpy()
         label = name.removesuffix("loss").strip("_") or "training"
         label = {"val": "validation"}.get(label, label)
-        marker = "o" if points.sum() <= 40 else ""
-        axes.plot(
-            x[points],
-            history[name][points],
-            color=colour,
-            marker=marker,
-            markersize=3.5,
-            linewidth=1.8,
-            label=label,
-        )
+        xs, line, marker = x[points], history[name][points], "o" if points.sum() <= 40 else ""
+        if len(line) > 60:
+            axes.plot(xs, line, color=colour, linewidth=0.8, alpha=0.25)
+            line = line.rolling(max(5, len(line) // 40), min_periods=1, center=True).mean()
+        axes.plot(xs, line, color=colour, marker=marker, markersize=3.5, linewidth=1.8, label=label)
     if baseline is not None:
         axes.axhline(baseline, color=_QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.annotate(
