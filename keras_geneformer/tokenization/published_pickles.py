@@ -1,0 +1,112 @@
+"""Reads the published package's dictionary pickles without running anything they name."""
+
+import io
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_SCALAR_DTYPE = re.compile(r"[bifu][1248]")
+
+
+class _ScalarType:
+    """Stands in for `numpy.dtype`: the kind, width and byte order of a number, nothing else."""
+
+    def __init__(self, name: str, *_flags: object) -> None:
+        if not isinstance(name, str) or not _SCALAR_DTYPE.fullmatch(name):
+            raise pickle.UnpicklingError(f"it holds a numpy {name!r}, which is not a plain number")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+def _scalar(kind: _ScalarType, data: bytes) -> int | float:
+    """Stands in for numpy's scalar constructor; gives a Python number."""
+    if len(data) != kind.dtype.itemsize:
+        raise pickle.UnpicklingError(f"a numpy {kind.dtype} of {len(data)} bytes")
+    return np.frombuffer(data, kind.dtype)[0].item()
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stands in for `_codecs.encode`, by which pickle protocols 0 to 2 write a scalar's bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the codec {encoding!r}")
+    return text.encode("latin1")
+
+
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy", "dtype"): _ScalarType,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("_codecs", "encode"): _latin1,
+}
+
+
+class _DictionaryUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _STAND_INS[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(
+                f"it names {module}.{name}, and only dict, str, int, float and numpy scalars "
+                "are admitted"
+            ) from None
+
+
+def read_published_pickle(path: str | Path) -> dict[str, Any]:
+    """Read one dictionary pickle of the published package.
+
+    Only dict, str, int, float and numpy scalars are admitted. No class or function named in the
+    file is ever imported or called: numpy's scalar constructor is replaced by one of ours.
+
+    Args:
+        path: a pickle such as `token_dictionary_gc30M.pkl`.
+
+    Returns:
+        A dict from str to str, int or float (numpy scalars become Python numbers).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is a Git-LFS pointer, is truncated, is no pickle, names anything
+            that is not admitted, or holds something else than such a dict.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    if data.startswith(_LFS_POINTER):
+        raise ValueError(
+            f"{path} is a Git-LFS pointer, not the dictionary it stands for: run `git lfs pull` "
+            "in the clone it comes from, or download the file itself"
+        )
+    if not data:
+        raise ValueError(f"{path} is empty (0 bytes); expected a pickled dictionary")
+    try:
+        content = _DictionaryUnpickler(io.BytesIO(data)).load()
+    except pickle.UnpicklingError as error:
+        if "truncated" in str(error):
+            raise ValueError(_incomplete(path, data)) from error
+        raise ValueError(f"refused to load {path}: {error}") from error
+    except EOFError as error:
+        raise ValueError(_incomplete(path, data)) from error
+    # A file that is no pickle at all can fail in any way an opcode can.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a pickled dictionary (it starts with {data[:16]!r}): {error}"
+        ) from error
+    if type(content) is not dict:
+        raise ValueError(f"{path} holds a {type(content).__name__}; expected a dictionary")
+    for key, value in content.items():
+        if type(key) is not str or type(value) not in (str, int, float):
+            raise ValueError(
+                f"{path} maps a {type(key).__name__} to a {type(value).__name__} "
+                f"({key!r}); expected str to str, int or float"
+            )
+    return content
+
+
+def _incomplete(path: Path, data: bytes) -> str:
+    return f"{path} is truncated: the pickle stops after {len(data)} bytes; fetch it again"

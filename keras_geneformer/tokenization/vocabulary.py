@@ -1,0 +1,313 @@
+"""Genes, their token ids, nonzero medians, symbols and aliases, and the special tokens."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_geneformer.tokenization.published_vocabulary import (
+    VERSIONS,
+    fetch_published,
+    find_published,
+    read_published,
+)
+from keras_geneformer.tokenization.vocabulary_format import (
+    MANIFEST,
+    read_vocabulary,
+    write_vocabulary,
+)
+
+_VERSION_SUFFIX = re.compile(r"(ENS[A-Z]*\d{11})\.\d+(_PAR_Y)?")
+
+
+class GeneVocabulary:
+    """The genes a model knows, each with its token id and nonzero median.
+
+    Use `load` for the published vocabularies or a saved one, `fit` for a new corpus. A
+    vocabulary does not change once made.
+
+    Args:
+        genes: gene ids, shape (G,), e.g. Ensembl ids.
+        tokens: token id of each gene, shape (G,), distinct from one another and from the special
+            tokens.
+        medians: median, over the cells of a corpus where the gene is detected, of its counts per
+            10,000 counts of the cell, shape (G,), above zero.
+        symbols: symbol of each gene, "" where unknown. Default: all unknown.
+        aliases: other names of genes (ids, symbols; matched whatever their case) to gene ids.
+            The gene ids themselves need not be listed.
+        special_tokens: names to token ids; `<pad>` and `<mask>` are required, `<cls>` and
+            `<eos>` come together or not at all.
+        version: a name for it, e.g. "v1".
+        max_length: longest input of the models that use it, in tokens, special ones included.
+
+    Attributes:
+        genes, tokens, medians, symbols: arrays of shape (G,), in the order of token ids.
+        aliases: dict, upper-case id, symbol or alias to gene id.
+        special_tokens: dict, name to token id.
+        size: the number of token ids a model needs (the largest one plus 1); `len()` is the
+            number of genes.
+        checksum: sha256 (hex) over genes, tokens, medians and special tokens, the same wherever
+            the vocabulary was loaded from. Symbols and aliases do not enter it.
+
+    Raises:
+        ValueError: the fields contradict one another.
+
+    Example:
+        >>> vocabulary = GeneVocabulary(
+        ...     ["ENSG00000141510", "ENSG00000111640"], [2, 3], [1.5, 12.0],
+        ...     symbols=["TP53", "GAPDH"], aliases={"TP53": "ENSG00000141510"})
+        >>> vocabulary.tokens_of(["tp53", "ENSG00000111640.4", "no such gene"])
+        array([ 2,  3, -1], dtype=int32)
+        >>> len(vocabulary), vocabulary.size
+        (2, 4)
+
+    Source: Theodoris et al., Nature 618, 616 (2023), "Rank value encoding".
+    """
+
+    def __init__(
+        self,
+        genes: Sequence[str] | np.ndarray,
+        tokens: Sequence[int] | np.ndarray,
+        medians: Sequence[float] | np.ndarray,
+        *,
+        symbols: Sequence[str] | np.ndarray | None = None,
+        aliases: Mapping[str, str] | None = None,
+        special_tokens: Mapping[str, int] | None = None,
+        version: str = "custom",
+        max_length: int = 2048,
+    ) -> None:
+        ids = np.asarray(tokens, dtype=np.int32)
+        order = np.argsort(ids, kind="stable")
+        self.tokens = ids[order]
+        self.genes = np.asarray(genes, dtype=str)[order]
+        self.medians = np.asarray(medians, dtype=np.float64)[order]
+        given = [""] * len(ids) if symbols is None else symbols
+        self.symbols = np.asarray(given, dtype=str)[order]
+        self.special_tokens = (
+            {"<pad>": 0, "<mask>": 1} if special_tokens is None else dict(special_tokens)
+        )
+        self.version = version
+        self.max_length = int(max_length)
+        self._check()
+        names = {gene.upper(): gene for gene in self.genes.tolist()}
+        self.aliases = names | {alias.upper(): gene for alias, gene in (aliases or {}).items()}
+        unknown = set(self.aliases.values()) - set(names.values())
+        if unknown:
+            raise ValueError(f"aliases lead to {len(unknown)} genes not in genes: {min(unknown)}")
+        for array in (self.genes, self.tokens, self.medians, self.symbols):
+            array.flags.writeable = False
+
+    def _check(self) -> None:
+        if not len(self.genes):
+            raise ValueError("a vocabulary needs at least one gene")
+        if not len(self.genes) == len(self.tokens) == len(self.medians) == len(self.symbols):
+            raise ValueError(
+                f"{len(self.genes)} genes, {len(self.tokens)} tokens, {len(self.medians)} medians "
+                f"and {len(self.symbols)} symbols; expected as many of each"
+            )
+        if len({gene.upper() for gene in self.genes.tolist()}) < len(self.genes):
+            raise ValueError("a gene id stands twice in genes (case is ignored)")
+        bad = self.genes[~(np.isfinite(self.medians) & (self.medians > 0))]
+        if len(bad):
+            raise ValueError(f"{len(bad)} medians are not above zero, among them that of {bad[0]}")
+        special = self.special_tokens
+        if not {"<pad>", "<mask>"} <= set(special) or ("<cls>" in special) != ("<eos>" in special):
+            raise ValueError(
+                f"special_tokens are {sorted(special)}; expected <pad> and <mask>, and both or "
+                "none of <cls> and <eos>"
+            )
+        used = np.concatenate([self.tokens, np.array(list(special.values()), dtype=np.int32)])
+        if used.min() < 0 or len(np.unique(used)) < len(used):
+            raise ValueError("token ids must be 0 or more, and each stand for one gene or special")
+        if self.max_length <= len(special):
+            raise ValueError(f"max_length is {self.max_length}; expected room for a gene")
+
+    def __len__(self) -> int:
+        return len(self.genes)
+
+    def __repr__(self) -> str:
+        return (
+            f"GeneVocabulary({self.version!r}: {len(self)} genes, {self.size} tokens, "
+            f"max_length {self.max_length}, checksum {self.checksum[:12]})"
+        )
+
+    @property
+    def size(self) -> int:
+        """The number of token ids a model needs: the largest one plus 1."""
+        return int(max(self.tokens[-1], *self.special_tokens.values())) + 1
+
+    @property
+    def pad_token_id(self) -> int:
+        """Token id of `<pad>`."""
+        return self.special_tokens["<pad>"]
+
+    @property
+    def mask_token_id(self) -> int:
+        """Token id of `<mask>`."""
+        return self.special_tokens["<mask>"]
+
+    @property
+    def cls_token_id(self) -> int | None:
+        """Token id of `<cls>`, the first of each cell; None where the vocabulary has none."""
+        return self.special_tokens.get("<cls>")
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """Token id of `<eos>`, the last of each cell; None where the vocabulary has none."""
+        return self.special_tokens.get("<eos>")
+
+    @cached_property
+    def checksum(self) -> str:
+        """The sha256 (hex) over genes, tokens, medians and special tokens."""
+        specials = sorted(self.special_tokens.items(), key=lambda item: item[1])
+        lines = ["keras_geneformer vocabulary 1"]
+        lines += [f"{name}\t{token}" for name, token in specials]
+        lines += [
+            f"{gene}\t{token}\t{median.hex()}"
+            for gene, token, median in zip(
+                self.genes.tolist(), self.tokens.tolist(), self.medians.tolist()
+            )
+        ]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        """Upper-case id, symbol or alias to the gene's position in `genes`."""
+        positions = {gene: i for i, gene in enumerate(self.genes.tolist())}
+        return {alias: positions[gene] for alias, gene in self.aliases.items()}
+
+    def positions_of(self, names: Iterable[object]) -> np.ndarray:
+        """Where genes stand in `genes`, by id, symbol or alias.
+
+        Case and surrounding blanks are ignored. An Ensembl id's version suffix (`ENSG….3`) is
+        dropped where the name is not known with it.
+
+        Args:
+            names: ids, symbols or aliases; anything but a str is unknown.
+
+        Returns:
+            int64 array, -1 where a name is unknown.
+        """
+        index = self._index
+        found = []
+        for name in names:
+            key = name.strip().upper() if isinstance(name, str) else ""
+            position = index.get(key, -1)
+            if position < 0 and (versioned := _VERSION_SUFFIX.fullmatch(key)):
+                position = index.get(versioned[1], -1)
+            found.append(position)
+        return np.array(found, dtype=np.int64)
+
+    def tokens_of(self, names: Iterable[object]) -> np.ndarray:
+        """Token ids of genes, by id, symbol or alias (see `positions_of`); -1 where unknown."""
+        positions = self.positions_of(names)
+        return np.where(positions < 0, np.int32(-1), self.tokens[positions]).astype(np.int32)
+
+    def genes_of(self, tokens: Iterable[int] | np.ndarray) -> np.ndarray:
+        """Gene ids of tokens; special tokens give their names.
+
+        Raises:
+            ValueError: a token id stands for nothing in this vocabulary.
+        """
+        return self._named(tokens, self.genes)
+
+    def symbols_of(self, tokens: Iterable[int] | np.ndarray) -> np.ndarray:
+        """Symbols of tokens, the gene id where there is no symbol; special tokens by name.
+
+        Raises:
+            ValueError: a token id stands for nothing in this vocabulary.
+        """
+        return self._named(tokens, np.where(self.symbols == "", self.genes, self.symbols))
+
+    def _named(self, tokens: Iterable[int] | np.ndarray, names: np.ndarray) -> np.ndarray:
+        ids = np.asarray(tokens if isinstance(tokens, np.ndarray) else list(tokens), dtype=np.int64)
+        table = np.full(self.size, "", dtype=object)
+        table[self.tokens] = names
+        for name, token in self.special_tokens.items():
+            table[token] = name
+        outside = (ids < 0) | (ids >= self.size)
+        bad = outside | (table[np.where(outside, 0, ids)] == "")
+        if bad.any():
+            raise ValueError(f"token {ids[bad].flat[0]} stands for nothing in {self!r}")
+        return table[ids].astype(str)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        version: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> "GeneVocabulary":
+        """Load a published or a saved vocabulary.
+
+        Args:
+            source: "v1" or "v2" for the published ones, from the Hugging Face hub repository
+                `ctheodoris/Geneformer`; or a local directory: one with the published pickles, a
+                clone of that repository, one written by `save`, or a preset that holds one.
+            version: "v1" or "v2", where a directory holds both.
+            revision: commit, branch or tag on the hub. Default: the commit this package is
+                tested against.
+            cache_dir: the hub's cache folder. Default: the one of `huggingface_hub`.
+
+        Returns:
+            The vocabulary.
+
+        Raises:
+            FileNotFoundError: no such directory, or it holds no vocabulary, or a file is missing.
+            ValueError: a file is damaged or holds what a vocabulary may not hold.
+            ConnectionError: the hub was not reached and its cache has no copy.
+        """
+        if version is not None and version not in VERSIONS:
+            raise ValueError(f'version is {version!r}; expected "v1" or "v2"')
+        if isinstance(source, str) and source.lower() in VERSIONS:
+            published = VERSIONS[source.lower()]
+            return cls(**fetch_published(published, revision, cache_dir))
+        directory = Path(source)
+        if not directory.is_dir():
+            raise FileNotFoundError(
+                f'{directory} is no directory; expected "v1", "v2" or a directory that holds a '
+                "vocabulary"
+            )
+        for place in (directory, directory / "vocabulary"):
+            if (place / MANIFEST).is_file():
+                return cls._read(place)
+        found = find_published(directory, version)
+        if found is None:
+            raise FileNotFoundError(
+                f"{directory} holds no vocabulary: neither {MANIFEST} nor the published pickles "
+                "(token_dictionary_gc30M.pkl or token_dictionary_gc104M.pkl and their companions)"
+            )
+        return cls(**read_published(*found))
+
+    @classmethod
+    def _read(cls, directory: Path) -> "GeneVocabulary":
+        fields, checksum = read_vocabulary(directory)
+        vocabulary = cls(**fields)
+        if vocabulary.checksum != checksum:
+            raise ValueError(
+                f"{directory} states the vocabulary checksum {checksum[:12]}, its genes have "
+                f"{vocabulary.checksum[:12]}: save the vocabulary again"
+            )
+        return vocabulary
+
+    def save(self, directory: str | Path) -> None:
+        """Write the vocabulary in our own format (docs/vocabulary-format.md).
+
+        An earlier vocabulary in the directory is replaced in one step.
+
+        Args:
+            directory: made where missing.
+
+        Raises:
+            FileExistsError: the directory holds anything else than a vocabulary.
+        """
+        names = ("genes", "tokens", "medians", "symbols", "aliases", "special_tokens")
+        fields: dict[str, Any] = {name: getattr(self, name) for name in names}
+        fields |= {"version": self.version, "max_length": self.max_length}
+        write_vocabulary(directory, fields, self.checksum)
