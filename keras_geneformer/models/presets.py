@@ -69,7 +69,9 @@ def load_preset(cls, preset, dtype=None, revision=None, **head_options):
             f"{', '.join(sorted(HEAD_OPTIONS[cls] | {'dtype', 'revision'}))}."
         )
     directory = preset_directory(preset, revision)
-    loaded = load_saved(directory, dtype) if is_preset(directory) else load_published(directory, dtype)
+    loaded = (
+        load_saved(directory, dtype) if is_preset(directory) else load_published(directory, dtype)
+    )
     return with_head(cls, loaded, head_options)
 
 
@@ -229,4 +231,3 @@ def _check_vocabulary(model, vocabulary):
 def _sha256(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
