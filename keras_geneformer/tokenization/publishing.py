@@ -19,7 +19,7 @@ _RENAME_EXCHANGE = 2
 
 @contextmanager
 def publish_directory(
-    destination: str | Path, replaceable: Callable[[Path], bool]
+    destination: str | os.PathLike[str], replaceable: Callable[[Path], bool]
 ) -> Iterator[Path]:
     """Write a directory so that no half-written one ever stands at its destination.
 

@@ -1,0 +1,238 @@
+"""The tokenized dataset on disk: Arrow stream files in the layout of Hugging Face `datasets`.
+
+Specified in docs/dataset-format.md. `datasets` itself is not needed.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+STATE = "state.json"
+INFO = "dataset_info.json"
+OURS = "keras_geneformer.json"
+FORMAT = "keras_geneformer cells"
+FORMAT_VERSION = 1
+TOKENS = "input_ids"
+LENGTH = "length"
+RESERVED = frozenset({TOKENS, LENGTH})
+
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+def is_dataset_directory(directory: Path) -> bool:
+    """Whether a directory holds a dataset, ours or one `datasets` wrote, and nothing else."""
+    names = {path.name for path in directory.iterdir() if not path.name.startswith("cache-")}
+    arrow = {name for name in names if name.endswith(".arrow")}
+    return {STATE, INFO} <= names and names <= {STATE, INFO, OURS} | arrow
+
+
+class DatasetWriter:
+    """Writes cells batch by batch into an empty directory.
+
+    The directory is no dataset, for us or for `datasets`, before `finish`. Use it in a `with`
+    statement, which closes the data file.
+
+    Args:
+        directory: an existing, empty directory.
+        ids: the dtype of the token ids, int16 or int32.
+        obs: the Arrow type of each obs column, by stored name.
+    """
+
+    _DATA = "data-00000-of-00001.arrow"
+
+    def __init__(self, directory: Path, ids: np.dtype, obs: Mapping[str, pa.DataType]) -> None:
+        self._directory = directory
+        self._ids = pa.from_numpy_dtype(ids)
+        schema = pa.schema({TOKENS: pa.list_(self._ids), LENGTH: pa.int32(), **obs})
+        self._features = {field.name: _feature(field.type) for field in schema}
+        info = json.dumps({"info": {"features": self._features}})
+        self._schema = schema.with_metadata({"huggingface": info})
+        self._writer = pa.ipc.new_stream(str(directory / self._DATA), self._schema)
+        self._cells = 0
+        self._tokens = 0
+
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._writer.close()
+
+    def write(self, ids: np.ndarray, lengths: np.ndarray, obs: Mapping[str, pa.Array]) -> None:
+        """Add cells.
+
+        Args:
+            ids: their token ids, flat, fewer than 2**31.
+            lengths: how many of them belong to each cell, shape (cells,).
+            obs: the columns of obs, of as many rows.
+        """
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
+        np.cumsum(lengths, out=offsets[1:])
+        columns = {
+            TOKENS: pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids, self._ids)),
+            LENGTH: pa.array(lengths, pa.int32()),
+            **obs,
+        }
+        arrays = [columns[name] for name in self._schema.names]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._cells += len(lengths)
+        self._tokens += len(ids)
+
+    def finish(self, metadata: Mapping[str, Any]) -> None:
+        """Close the data file and write the three json files, the state last.
+
+        Args:
+            metadata: our own entries for `keras_geneformer.json`.
+        """
+        self._writer.close()
+        ours = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        ours |= {"num_cells": self._cells, "num_tokens": self._tokens, **metadata}
+        info = {"citation": "", "description": "", "features": self._features}
+        info |= {"homepage": "", "license": ""}
+        state: dict[str, Any] = {
+            "_data_files": [{"filename": self._DATA}],
+            "_fingerprint": secrets.token_hex(8),
+            "_format_columns": None,
+            "_format_kwargs": {},
+            "_format_type": None,
+            "_output_all_columns": False,
+            "_split": None,
+        }
+        for name, content in ((OURS, ours), (INFO, info), (STATE, state)):
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            (self._directory / name).write_text(text, encoding="utf-8")
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    """The `datasets` feature of an Arrow type.
+
+    Lists are called `Sequence`: `datasets` 3 knows no `List`, and 4 and 5 read both.
+    """
+    if pa.types.is_list(kind):
+        return {"feature": _feature(kind.value_type), "_type": "Sequence"}
+    names = {
+        "float": "float32",
+        "double": "float64",
+        "halffloat": "float16",
+        "date32[day]": "date32",
+    }
+    return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}
+
+
+def read_dataset(directory: Path) -> tuple[pa.Table, dict[str, Any] | None]:
+    """Map the Arrow files of a dataset directory into memory.
+
+    Args:
+        directory: written by us or by `datasets.save_to_disk`.
+
+    Returns:
+        The table, its buffers memory mapped; and our metadata, None where others wrote it.
+
+    Raises:
+        FileNotFoundError: the directory, or a file its `state.json` names, is missing.
+        ValueError: it is no dataset of tokenized cells, or a file is damaged or truncated.
+    """
+    if not directory.is_dir():
+        raise FileNotFoundError(f"no dataset directory {directory}")
+    if (directory / "dataset_dict.json").is_file():
+        splits = _json(directory / "dataset_dict.json").get("splits", [])
+        raise ValueError(
+            f"{directory} holds several splits ({', '.join(splits)}): load one of them, "
+            f"e.g. {directory / (splits or ['train'])[0]}"
+        )
+    for name in (STATE, INFO):
+        if not (directory / name).is_file():
+            raise FileNotFoundError(
+                f"{directory} is not a complete dataset: it has no {name}. Tokenize or "
+                "copy it again"
+            )
+    state = _json(directory / STATE)
+    if state.get("_indices_data_files"):
+        raise ValueError(
+            f"{directory} was saved with an index by an old `datasets`: load it there, call "
+            "flatten_indices() and save it again"
+        )
+    files = [directory / entry["filename"] for entry in state.get("_data_files", [])]
+    if not files:
+        raise ValueError(f"{directory / STATE} names no data file")
+    tables = [_map(path) for path in files]
+    try:
+        table = pa.concat_tables(tables)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"the files of {directory} differ in their columns: {error}") from None
+    ours = _ours(directory)
+    if ours is not None and table.num_rows != ours["num_cells"]:
+        raise ValueError(
+            f"{directory} has {table.num_rows} cells; expected {ours['num_cells']} as {OURS} says: "
+            "a file was changed or cut. Tokenize or copy it again"
+        )
+    return table, ours
+
+
+def token_pieces(table: pa.Table, directory: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Token ids and offsets of a dataset, a pair for each record batch, without a copy.
+
+    Raises:
+        ValueError: there is no column of lists of integers, or cells without a list.
+    """
+    if TOKENS not in table.column_names:
+        raise ValueError(
+            f"{directory} has no column {TOKENS} (it has {', '.join(table.column_names)}); "
+            "expected a dataset of tokenized cells"
+        )
+    kind = table.schema.field(TOKENS).type
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not lists or not pa.types.is_integer(kind.value_type):
+        raise ValueError(f"{TOKENS} of {directory} is {kind}; expected lists of integers")
+    column = table[TOKENS]
+    if column.null_count or any(chunk.values.null_count for chunk in column.chunks):
+        raise ValueError(
+            f"{TOKENS} of {directory} has missing values; expected a list for each cell"
+        )
+    return [(chunk.values.to_numpy(), chunk.offsets.to_numpy()) for chunk in column.chunks]
+
+
+def _ours(directory: Path) -> dict[str, Any] | None:
+    if not (directory / OURS).is_file():
+        return None
+    ours = _json(directory / OURS)
+    if ours.get("format") != FORMAT or "num_cells" not in ours:
+        raise ValueError(f"{directory / OURS} is not a {FORMAT} manifest")
+    if ours.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{directory} has format version {ours.get('format_version')}; this keras_geneformer "
+            f"reads version {FORMAT_VERSION}: install a newer one"
+        )
+    return ours
+
+
+def _map(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} has no {path.name}, which its {STATE} names")
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - len(_END_OF_STREAM)))
+        complete = file.read() == _END_OF_STREAM
+    if not complete:
+        raise ValueError(
+            f"{path} is truncated or damaged: it does not end as an Arrow stream does "
+            f"({size} bytes). Tokenize or copy it again"
+        )
+    try:
+        return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Tokenize or copy it again") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}). Tokenize or copy it again") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object. Tokenize or copy it again")
+    return content

@@ -1,0 +1,243 @@
+"""Tokenized cells: their token ids and their obs."""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from keras_geneformer.tokenization.arrow_format import (
+    RESERVED,
+    DatasetWriter,
+    is_dataset_directory,
+    read_dataset,
+    token_pieces,
+)
+from keras_geneformer.tokenization.obs_columns import decode_obs, encode_obs
+from keras_geneformer.tokenization.publishing import publish_directory
+from keras_geneformer.tokenization.report import TokenizationReport
+from keras_geneformer.tokenization.token_lists import TokenLists, id_dtype
+
+if TYPE_CHECKING:
+    from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+
+_BATCH_TOKENS = 2**30
+
+
+class CellDataset:
+    """Cells as lists of token ids, with their obs.
+
+    Args:
+        cells: one 1-D sequence of token ids a cell.
+        obs: a DataFrame with one row a cell; its index holds the cells' names. Default: no
+            columns, cells named "0", "1", ...
+        vocabulary: the vocabulary of the ids. Where given, ids are checked against it, and the
+            dataset carries its checksum.
+
+    Attributes:
+        vocabulary_checksum: checksum of the vocabulary, None where unknown.
+        vocabulary_size: number of token ids of the vocabulary, None where unknown.
+        special_tokens: dict of special tokens, name to id; empty where unknown.
+        max_length: longest cell the vocabulary's models take, None where unknown.
+        report: what tokenizing understood and dropped; None where cells came otherwise.
+
+    Raises:
+        ValueError: ids are not integers, lie outside the vocabulary, or obs has another length.
+
+    Example:
+        >>> cells = CellDataset([[5, 2, 9], [7]], pd.DataFrame({"kind": ["B", "T"]}, ["a", "b"]))
+        >>> len(cells), cells[0], cells.subset(cells.obs["kind"] == "T").obs.index.tolist()
+        (2, array([5, 2, 9], dtype=int32), ['b'])
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Any],
+        obs: pd.DataFrame | None = None,
+        vocabulary: "GeneVocabulary | None" = None,
+    ) -> None:
+        size = None if vocabulary is None else vocabulary.size
+        self._assign(TokenLists.from_arrays(cells, size), obs, vocabulary_metadata(vocabulary))
+
+    def _assign(
+        self,
+        lists: TokenLists,
+        obs: pd.DataFrame | None,
+        metadata: dict[str, Any],
+    ) -> None:
+        if obs is not None and len(obs) != len(lists):
+            raise ValueError(f"obs has {len(obs)} rows for {len(lists)} cells; expected one each")
+        self._lists = lists
+        if obs is not None:
+            self.obs = obs.copy(deep=False)
+        self.vocabulary_checksum: str | None = metadata.get("vocabulary_checksum")
+        self.vocabulary_size: int | None = metadata.get("vocabulary_size")
+        self.special_tokens: dict[str, int] = dict(metadata.get("special_tokens") or {})
+        self.max_length: int | None = metadata.get("max_length")
+        report = metadata.get("report")
+        self.report = None if report is None else TokenizationReport.from_dict(report)
+        self._stored: tuple[pa.Table, dict[str, Any] | None] | None = None
+
+    @classmethod
+    def _from_lists(
+        cls, lists: TokenLists, obs: pd.DataFrame | None, metadata: dict[str, Any]
+    ) -> "CellDataset":
+        cells = cls.__new__(cls)
+        cells._assign(lists, obs, metadata)
+        return cells
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """What is known of each cell, one row a cell; the index holds the cells' names."""
+        if self._stored is None:
+            return pd.DataFrame(index=pd.RangeIndex(len(self)).astype(str))
+        return decode_obs(*self._stored, RESERVED)
+
+    @property
+    def token_ids(self) -> np.ndarray:
+        """All token ids, flat, int16 or int32: cell i is `token_ids[offsets[i]:offsets[i + 1]]`.
+
+        A view of the file where the dataset was written in one piece, else gathered once.
+        """
+        return self._lists.token_ids
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Where each cell starts in `token_ids`, int64, shape (cells + 1,)."""
+        return self._lists.offsets
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of token ids of each cell, special ones included, int32, shape (cells,)."""
+        return self._lists.lengths
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self._lists[i]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self._lists[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"CellDataset({len(self)} cells, obs: {', '.join(map(str, self.obs.columns))})"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the dataset carries beside ids and obs, as plain values, for JSON."""
+        return {
+            "vocabulary_checksum": self.vocabulary_checksum,
+            "vocabulary_size": self.vocabulary_size,
+            "special_tokens": self.special_tokens,
+            "max_length": self.max_length,
+            "report": None if self.report is None else self.report.to_dict(),
+        }
+
+    def subset(self, cells: Any) -> "CellDataset":
+        """Some of the cells, in the order asked for; token ids are not copied.
+
+        Args:
+            cells: positions (integers; negative ones count from the end), or a mask of bools with
+                one entry a cell.
+
+        Returns:
+            A dataset of those cells.
+
+        Raises:
+            ValueError: the mask has another length, or these are neither positions nor a mask.
+            IndexError: a position lies outside the dataset.
+        """
+        chosen = np.asarray(cells)
+        if chosen.size == 0 and chosen.dtype != bool:
+            chosen = chosen.astype(np.int64)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "biu":
+            raise ValueError(
+                f"subset got an array of {chosen.dtype} of shape {chosen.shape}; expected 1-D "
+                "positions or a mask of bools"
+            )
+        if chosen.dtype == bool and len(chosen) != len(self):
+            raise ValueError(f"the mask has {len(chosen)} entries for {len(self)} cells")
+        # Of numpy's choosing: masks, negative positions and positions outside.
+        rows = np.arange(len(self))[chosen]
+        return self._from_lists(self._lists.take(rows), self.obs.iloc[rows], self.metadata)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the dataset as a `.dataset` directory (docs/dataset-format.md).
+
+        The published package and `datasets` 3, 4 and 5 read it (`load_from_disk`). An earlier
+        dataset there is replaced in one step, when the new one is complete.
+
+        Args:
+            path: the directory.
+
+        Raises:
+            FileExistsError: the path holds anything else than a dataset.
+        """
+        obs, kinds = encode_obs(self.obs, RESERVED)
+        types = {name: array.type for name, array in obs.items()}
+        with (
+            publish_directory(path, is_dataset_directory) as partial,
+            DatasetWriter(partial, self._ids_dtype, types) as writer,
+        ):
+            start = 0
+            while start < len(self):
+                limit = self.offsets[start] + _BATCH_TOKENS
+                stop = int(np.searchsorted(self.offsets, limit, side="right")) - 1
+                stop = max(stop, start + 1)
+                ids = self.token_ids[self.offsets[start] : self.offsets[stop]]
+                batch = {name: array[start:stop] for name, array in obs.items()}
+                writer.write(ids, self.lengths[start:stop], batch)
+                start = stop
+            writer.finish(self.metadata | {"obs": kinds})
+
+    @property
+    def _ids_dtype(self) -> np.dtype:
+        """int16 or int32, whatever integers others have written."""
+        ids = self.token_ids
+        return id_dtype(int(ids.max()) + 1 if len(ids) else 1)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "CellDataset":
+        """Open a dataset directory: ours, or one the published package wrote.
+
+        Token ids stay on disk, memory mapped, until they are used.
+
+        Args:
+            path: the directory.
+
+        Returns:
+            The dataset. One that others wrote has no checksum, vocabulary size or report, and its
+            cells are named "0", "1", ...
+
+        Raises:
+            FileNotFoundError: no such directory, or a file of it is missing.
+            ValueError: it holds no tokenized cells, or a file is damaged or truncated.
+        """
+        directory = Path(path)
+        table, ours = read_dataset(directory)
+        lists = TokenLists(token_pieces(table, directory))
+        if ours is not None and int(lists.lengths.sum()) != ours["num_tokens"]:
+            raise ValueError(
+                f"{directory} has {lists.lengths.sum()} token ids; expected {ours['num_tokens']}: "
+                "a file was changed. Tokenize or copy it again"
+            )
+        cells = cls._from_lists(lists, None, ours or {})
+        cells._stored = (table, None if ours is None else ours["obs"])
+        return cells
+
+
+def vocabulary_metadata(vocabulary: "GeneVocabulary | None") -> dict[str, Any]:
+    """What a dataset carries of its vocabulary."""
+    if vocabulary is None:
+        return {}
+    return {
+        "vocabulary_checksum": vocabulary.checksum,
+        "vocabulary_size": vocabulary.size,
+        "special_tokens": vocabulary.special_tokens,
+        "max_length": vocabulary.max_length,
+    }
