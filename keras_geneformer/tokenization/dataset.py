@@ -83,9 +83,10 @@ class CellDataset:
         self._stored: tuple[pa.Table, dict[str, Any] | None] | None = None
 
     @classmethod
-    def _from_lists(
+    def from_token_lists(
         cls, lists: TokenLists, obs: pd.DataFrame | None, metadata: dict[str, Any]
     ) -> "CellDataset":
+        """A dataset of token lists as they are, with what `metadata` gives."""
         cells = cls.__new__(cls)
         cells._assign(lists, obs, metadata)
         return cells
@@ -164,7 +165,7 @@ class CellDataset:
             raise ValueError(f"the mask has {len(chosen)} entries for {len(self)} cells")
         # Of numpy's choosing: masks, negative positions and positions outside.
         rows = np.arange(len(self))[chosen]
-        return self._from_lists(self._lists.take(rows), self.obs.iloc[rows], self.metadata)
+        return self.from_token_lists(self._lists.take(rows), self.obs.iloc[rows], self.metadata)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the dataset as a `.dataset` directory (docs/dataset-format.md).
@@ -226,7 +227,7 @@ class CellDataset:
                 f"{directory} has {lists.lengths.sum()} token ids; expected {ours['num_tokens']}: "
                 "a file was changed. Tokenize or copy it again"
             )
-        cells = cls._from_lists(lists, None, ours or {})
+        cells = cls.from_token_lists(lists, None, ours or {})
         cells._stored = (table, None if ours is None else ours["obs"])
         return cells
 

@@ -1,0 +1,150 @@
+"""Which gene of a vocabulary each column of a count matrix is."""
+
+import logging
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+
+logger = logging.getLogger(__name__)
+
+VAR_NAMES = "var_names"
+DEFAULT_GENE_KEY = "ensembl_id"
+_OTHER_KEYS = (
+    "gene_ids",
+    "gene_id",
+    "feature_id",
+    "symbol",
+    "gene_symbol",
+    "gene_symbols",
+    "gene_name",
+    "feature_name",
+    "gene_short_name",
+)
+_CAUSES = {
+    r"ENSG\d{11}(\.\d+)?": "human Ensembl ids this vocabulary does not have",
+    r"ENSMUSG\d+(\.\d+)?": "mouse Ensembl ids: use a mouse vocabulary or map to human orthologs",
+    r"ENS[A-Z]*T\d+(\.\d+)?": "Ensembl transcript ids: sum them by gene first",
+    r"ENS[A-Z]+G\d+(\.\d+)?": "Ensembl ids of another species: map them to human orthologs",
+    r"\d+": "numbers (Entrez ids or row numbers): map them to Ensembl ids",
+    r"[ACGT]{10,}.*": "cell barcodes: is the matrix transposed?",
+}
+_MOUSE_SYMBOL = re.compile(r"[A-Z][a-z]+[a-z0-9]*")
+
+
+@dataclass(frozen=True)
+class GeneMap:
+    """Columns of a count matrix and the genes they stand for.
+
+    Attributes:
+        positions: position of each column's gene in `vocabulary.genes`, -1 where unknown.
+        key: the var column the ids came from, or "var_names".
+        nameless: columns whose id is empty.
+        repeated: whether another column has the same gene, shape (columns,).
+    """
+
+    positions: np.ndarray
+    key: str
+    nameless: int
+    repeated: np.ndarray
+
+    @property
+    def known(self) -> int:
+        """Columns with a gene of the vocabulary."""
+        return int((self.positions >= 0).sum())
+
+    @property
+    def summed(self) -> int:
+        """Columns that go into another column of the same gene."""
+        return self.known - len(np.unique(self.positions[self.positions >= 0]))
+
+
+def map_genes(
+    var: pd.DataFrame,
+    vocabulary: GeneVocabulary,
+    gene_key: str | None = DEFAULT_GENE_KEY,
+    name: str = "adata",
+) -> GeneMap:
+    """Find each column's gene, by id, symbol or alias, whatever the case.
+
+    An id with a version suffix (`ENSG….3`) is understood. Where var has no column "ensembl_id"
+    and no other was asked for, the ids are sought in var_names and in the usual columns of ids
+    and symbols; the one that gives most genes is taken, and logged.
+
+    Args:
+        var: one row a column of the matrix.
+        vocabulary: the genes to find.
+        gene_key: the column of var; None or "var_names" for its index.
+        name: of the source, for messages.
+
+    Returns:
+        The map.
+
+    Raises:
+        ValueError: there is no such column, or no gene is known; then with the likely cause.
+    """
+    key, names = _names(var, vocabulary, gene_key, name)
+    positions = vocabulary.positions_of(names)
+    if not (positions >= 0).any():
+        raise ValueError(_no_gene(names, key, vocabulary, name, var))
+    nameless = sum(not isinstance(gene, str) or not gene.strip() for gene in names)
+    mouse = sum(bool(_MOUSE_SYMBOL.fullmatch(gene)) for gene in names if isinstance(gene, str))
+    if mouse > 0.5 * len(names):
+        logger.warning(
+            "%s: most names in %s look like mouse symbols (%s); they are taken as the human genes "
+            "of the same name",
+            name,
+            key,
+            next(gene for gene in names if isinstance(gene, str) and _MOUSE_SYMBOL.fullmatch(gene)),
+        )
+    times = np.bincount(positions[positions >= 0], minlength=len(vocabulary))
+    repeated = (positions >= 0) & (times[positions] > 1)
+    return GeneMap(positions, key, nameless, repeated)
+
+
+def _names(
+    var: pd.DataFrame, vocabulary: GeneVocabulary, gene_key: str | None, name: str
+) -> tuple[str, list[object]]:
+    if gene_key is None or (gene_key == VAR_NAMES and VAR_NAMES not in var):
+        return VAR_NAMES, var.index.tolist()
+    if gene_key in var:
+        return gene_key, var[gene_key].astype(object).tolist()
+    if gene_key != DEFAULT_GENE_KEY:
+        raise ValueError(
+            f"{name} has no var column {gene_key!r}; it has "
+            f"{', '.join(map(str, var.columns)) or 'none'} (None takes var_names)"
+        )
+    candidates = {VAR_NAMES: var.index.tolist()}
+    candidates |= {key: var[key].astype(object).tolist() for key in _OTHER_KEYS if key in var}
+    found = {key: int((vocabulary.positions_of(n) >= 0).sum()) for key, n in candidates.items()}
+    best = max(found, key=found.__getitem__)
+    logger.info(
+        "%s has no var column %r: genes looked up in %s (%d of %d known)",
+        name,
+        gene_key,
+        best,
+        found[best],
+        len(var),
+    )
+    return best, candidates[best]
+
+
+def _no_gene(
+    names: list[object], key: str, vocabulary: GeneVocabulary, name: str, var: pd.DataFrame
+) -> str:
+    texts = [gene.strip() for gene in names if isinstance(gene, str) and gene.strip()]
+    message = f"{name}: none of the {len(names)} genes in {key} is in the vocabulary"
+    if not texts:
+        return f"{message}: they are all empty. Give gene_key= another of var's columns"
+    message += f" {vocabulary.version!r} (they start with {', '.join(texts[:3])})"
+    for pattern, cause in _CAUSES.items():
+        if sum(bool(re.fullmatch(pattern, text.upper())) for text in texts) > 0.5 * len(texts):
+            return f"{message}. They look like {cause}"
+    others = [str(column) for column in var.columns if column != key]
+    return (
+        f"{message}. Is it the wrong column, or another species? Give gene_key= the column of var "
+        f"with Ensembl ids or symbols (var also has {', '.join(others) or 'no other column'})"
+    )
