@@ -67,7 +67,9 @@ class CellBatches(keras.utils.PyDataset):
         if len(cells) == 0:
             raise ValueError("There are no cells to make batches of.")
         if labels is not None and masking is not None:
-            raise ValueError("Give labels (for a classifier) or masking (for a masked LM), not both.")
+            raise ValueError(
+                "Give labels (for a classifier) or masking (for a masked LM), not both."
+            )
         if labels is not None and len(labels) != len(cells):
             raise ValueError(f"There are {len(labels)} labels for {len(cells)} cells.")
         self.cells = cells
@@ -88,9 +90,7 @@ class CellBatches(keras.utils.PyDataset):
         """Plan the batches of an epoch; the same number always gives the same plan."""
         self.epoch = epoch
         rng = np.random.default_rng([self.seed, epoch]) if self.shuffle else None
-        self._plan = plan_batches(
-            self.lengths, self.buckets, self.batch_size, self.max_tokens, rng
-        )
+        self._plan = plan_batches(self.lengths, self.buckets, self.batch_size, self.max_tokens, rng)
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch (Keras calls this)."""
@@ -101,9 +101,7 @@ class CellBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple:
         batch = self._plan[index]
-        token_ids, padding_mask = collate(
-            self.cells, batch.rows, batch.length, self.pad_token_id
-        )
+        token_ids, padding_mask = collate(self.cells, batch.rows, batch.length, self.pad_token_id)
         inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
         if self.labels is not None:
             return inputs, self.labels[batch.rows]

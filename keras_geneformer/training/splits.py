@@ -89,7 +89,7 @@ def split_by_group(
             held = tried
     if not held.any():
         raise ValueError(
-            f"None of the {len(names)} groups can be held out, because each holds all cells of some "
-            "class: split by cell (validation=0.1), or drop these classes."
+            f"None of the {len(names)} groups can be held out, because each holds all cells of "
+            "some class: split by cell (validation=0.1), or drop these classes."
         )
     return np.flatnonzero(~held), np.flatnonzero(held)
