@@ -17,7 +17,7 @@ from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 logger = logging.getLogger(__name__)
 
-CHUNK_CELLS = 1024
+CHUNK_CELLS = 256
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SourceTokenization:
         self._max_length = max_length
         self._genes = map_genes(source.var, vocabulary, gene_key, source.name)
         self._totals, self._n_counts_key = stated_totals(source, n_counts_key)
-        self._pass = _filter_pass(source)
+        self._pass = filter_pass(source)
         if check_counts:
             check_not_logarithms(source)
         self._zero: list[int] = []
@@ -165,7 +165,7 @@ class SourceTokenization:
         return report
 
 
-def _filter_pass(source: CountSource) -> np.ndarray:
+def filter_pass(source: CountSource) -> np.ndarray:
     """Cells to tokenize: all, or those whose `filter_pass` in obs is 1, as published."""
     if "filter_pass" not in source.obs:
         return np.ones(len(source), dtype=bool)

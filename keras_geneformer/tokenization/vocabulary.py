@@ -21,7 +21,13 @@ from keras_geneformer.tokenization.vocabulary_format import (
     write_vocabulary,
 )
 
-_VERSION_SUFFIX = re.compile(r"(ENS[A-Z]*\d{11})\.\d+(_PAR_Y)?")
+_ENSEMBL_ID = re.compile(r"(ENS[A-Z]*G\d{11})(\.\d+)?(_PAR_Y)?", re.IGNORECASE)
+
+
+def without_version(name: str) -> str:
+    """An Ensembl gene id in upper case and without version suffix; any other name as it is."""
+    ensembl = _ENSEMBL_ID.fullmatch(name)
+    return ensembl[1].upper() if ensembl else name
 
 
 class GeneVocabulary:
@@ -197,8 +203,8 @@ class GeneVocabulary:
         for name in names:
             key = name.strip().upper() if isinstance(name, str) else ""
             position = index.get(key, -1)
-            if position < 0 and (versioned := _VERSION_SUFFIX.fullmatch(key)):
-                position = index.get(versioned[1], -1)
+            if position < 0 and "." in key:
+                position = index.get(without_version(key), -1)
             found.append(position)
         return np.array(found, dtype=np.int64)
 
@@ -284,6 +290,70 @@ class GeneVocabulary:
                 "(token_dictionary_gc30M.pkl or token_dictionary_gc104M.pkl and their companions)"
             )
         return cls(**read_published(*found))
+
+    @classmethod
+    def fit(
+        cls,
+        data: Any,
+        *,
+        gene_key: str | None = "ensembl_id",
+        n_counts_key: str | None = "n_counts",
+        layer: str | None = None,
+        special_tokens: Sequence[str] = ("<pad>", "<mask>"),
+        max_length: int = 2048,
+        name: str = "custom",
+        check_counts: bool = True,
+        progress: bool = False,
+    ) -> "GeneVocabulary":
+        """Fit a vocabulary to a corpus, of any species.
+
+        The nonzero median of a gene is the exact median, over the cells in which it is detected,
+        of its counts per 10,000 counts of the cell. Genes that no cell has are left out. Tokens
+        follow the special ones in the alphabetical order of the gene ids, whatever the order of
+        files, cells and columns. All nonzero counts are held in memory, 16 bytes each.
+
+        Args:
+            data: an AnnData or several, or paths: `.h5ad` files, folders, patterns. Cells whose
+                `filter_pass` in obs is not 1 are left out.
+            gene_key: the column of var with gene ids; where var has no "ensembl_id", or with
+                None, var_names. Version suffixes of Ensembl ids are dropped, columns of one gene
+                are summed and empty ids left out. Symbols come from the var column `symbol` or
+                the like, else from var_names.
+            n_counts_key: the column of obs with total counts (see `RankValueTokenizer`).
+            layer: the layer with the counts, or "raw". Default: X.
+            special_tokens: their names, in the order of their ids from 0.
+            max_length: longest input of the models that will use it, in tokens.
+            name: its `version`.
+            check_counts: refuse values that look like logarithms.
+            progress: show a progress bar.
+
+        Returns:
+            The vocabulary.
+
+        Raises:
+            TypeError: `data` is neither AnnData nor paths.
+            ValueError: the data are no counts or already normalised, or nothing is detected.
+
+        Example:
+            >>> from keras_geneformer.testing import synthetic_cells
+            >>> GeneVocabulary.fit(synthetic_cells(30), name="tiny").size
+            122
+        """
+        from keras_geneformer.tokenization.median_fitting import fit_fields
+
+        return cls(
+            **fit_fields(
+                data,
+                gene_key,
+                n_counts_key,
+                layer,
+                special_tokens,
+                max_length,
+                name,
+                check_counts,
+                progress,
+            )
+        )
 
     @classmethod
     def _read(cls, directory: Path) -> "GeneVocabulary":
