@@ -81,16 +81,17 @@ def read_vocabulary(directory: Path) -> tuple[dict[str, Any], str]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not valid JSON ({error}); write the vocabulary again"
-        ) from None
+        raise ValueError(f"{path} is not JSON ({error}); save the vocabulary again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise ValueError(f"{path} is not a {_FORMAT} manifest")
-    if manifest["format_version"] != _FORMAT_VERSION:
+    if manifest.get("format_version") != _FORMAT_VERSION:
         raise ValueError(
-            f"{path} has format version {manifest['format_version']}; this keras_geneformer reads "
-            f"version {_FORMAT_VERSION}: install a newer one"
+            f"{path} has format version {manifest.get('format_version')}; this keras_geneformer "
+            f"reads version {_FORMAT_VERSION}: install a newer one"
         )
+    lacking = [key for key in _KEYS if key not in manifest]
+    if lacking:
+        raise ValueError(f"{path} lacks {', '.join(lacking)}; save the vocabulary again")
     for name, sha256 in manifest["files"].items():
         if not (directory / name).is_file():
             raise FileNotFoundError(f"{directory} has no {name}, which its {MANIFEST} names")
