@@ -53,6 +53,7 @@ class DatasetWriter:
         info = json.dumps({"info": {"features": self._features}})
         self._schema = schema.with_metadata({"huggingface": info})
         self._writer = pa.ipc.new_stream(str(directory / self._DATA), self._schema)
+        self._closed = False
         self._cells = 0
         self._tokens = 0
 
@@ -60,7 +61,13 @@ class DatasetWriter:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._writer.close()
+        self._close()
+
+    def _close(self) -> None:
+        # Closing an Arrow stream twice would mark its end twice.
+        if not self._closed:
+            self._closed = True
+            self._writer.close()
 
     def write(self, ids: np.ndarray, lengths: np.ndarray, obs: Mapping[str, pa.Array]) -> None:
         """Add cells.
@@ -88,7 +95,7 @@ class DatasetWriter:
         Args:
             metadata: our own entries for `keras_geneformer.json`.
         """
-        self._writer.close()
+        self._close()
         ours = {"format": FORMAT, "format_version": FORMAT_VERSION}
         ours |= {"num_cells": self._cells, "num_tokens": self._tokens, **metadata}
         info = {"citation": "", "description": "", "features": self._features}

@@ -58,7 +58,7 @@ def decode_obs(table: pa.Table, kinds: dict[str, Any] | None, reserved: frozense
         values = {name: decode_column(table[name], None).set_axis(index) for name in names}
         return pd.DataFrame(values, index=index)
     stored = kinds["index"]
-    index = pd.Index(decode_column(table[stored["column"]], stored), name=stored["name"])
+    index = pd.Index(decode_column(table[stored["column"]], stored)).set_names(stored["name"])
     columns = [
         pd.Series(decode_column(table[kind["column"]], kind)).set_axis(index)
         for kind in kinds["columns"]
