@@ -60,7 +60,7 @@ def synthetic_cells(cells: int = 90, seed: int = 0) -> "anndata.AnnData":
         index=[f"cell{number}" for number in range(cells)],
     )
     var = pd.DataFrame(
-        {"ensembl_id": _gene_ids(), "symbol": [f"GENE{number}" for number in range(GENES)]},
+        {"ensembl_id": _gene_ids(), "symbol": _symbols()},
         index=_gene_ids(),
     )
     return anndata.AnnData(scipy.sparse.csr_matrix(counts), obs=obs, var=var)
@@ -79,11 +79,13 @@ def tiny_vocabulary(cls: bool = False) -> "GeneVocabulary":
     from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
     names = ["<pad>", "<mask>", "<cls>", "<eos>"] if cls else ["<pad>", "<mask>"]
+    genes, symbols = _gene_ids(), _symbols()
     return GeneVocabulary(
-        _gene_ids(),
+        genes,
         np.arange(len(names), len(names) + GENES),
         np.linspace(20.0, 200.0, GENES),
-        symbols=[f"GENE{number}" for number in range(GENES)],
+        symbols=symbols,
+        aliases=dict(zip(symbols, genes)),
         special_tokens={name: token for token, name in enumerate(names)},
         version="tiny",
         max_length=128,
@@ -131,3 +133,7 @@ def tiny_backbone(cls: bool = False, **options: Any) -> "GeneformerBackbone":
 
 def _gene_ids() -> list[str]:
     return [f"ENSG{90_000_000_000 + number}" for number in range(GENES)]
+
+
+def _symbols() -> list[str]:
+    return [f"GENE{number}" for number in range(GENES)]

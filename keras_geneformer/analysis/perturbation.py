@@ -46,11 +46,12 @@ def perturb(
     """Delete genes from cells, each alone, and measure how far the cell embedding moves.
 
     The deleted gene's token is taken out and all below it move up one rank (Theodoris et al.,
-    Nature 2023). What is measured is the published package's cosine between the perturbed
-    and the original cell: with `pooling="cls"` that of the states of `<cls>`; with
-    `pooling="mean"` the mean, over the genes that are left, of the cosine between a gene's state after and before (which is not the
-    cosine between the two mean embeddings). It is computed in float64, because the effect of one
-    gene in a long cell is near the rounding of float32.
+    Nature 2023). What is measured is the published package's cosine between the perturbed and
+    the original cell. With `pooling="cls"` it is that of the states of `<cls>`. With
+    `pooling="mean"` it is the mean, over the genes that are left, of the cosine between a gene's
+    state after and before, which is not the cosine between the two mean embeddings. It is
+    computed in float64, because the effect of one gene in a long cell is near the rounding of
+    float32. A cell of a single gene is passed over: nothing would be left of it.
 
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
@@ -65,8 +66,6 @@ def perturb(
         vocabulary: the `GeneVocabulary` that names the genes; that of a given preset, or of the
             cells where they carry one, by default. Without any, `gene` is the token as text.
         progress: show a bar that counts deletions.
-
-    A cell of a single gene is passed over: nothing would be left of it.
 
     Returns:
         One row a deletion, by cell and then by rank: `cell` (its name in obs), `gene`, `token`,

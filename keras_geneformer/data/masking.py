@@ -5,6 +5,7 @@ whatever batch it falls into, whatever its padding, and on however many workers.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -148,7 +149,7 @@ class Masking:
 
 def _uniform(seed: int, epoch: int, cells: np.ndarray, length: int, stream: int) -> np.ndarray:
     """(cells, length) numbers in [0, 1), each a hash of its cell, position, epoch, seed, stream."""
-    state = np.uint64(0)
+    state: Any = np.uint64(0)
     with np.errstate(over="ignore"):
         for part in (seed, epoch, stream):
             state = _mix(state ^ np.uint64(part % 2**64))

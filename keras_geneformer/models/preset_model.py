@@ -53,3 +53,9 @@ class TaskModel(PresetModel):
     def vocabulary_checksum(self):
         """Checksum of the vocabulary the weights belong to; None where it is unknown."""
         return self.backbone.vocabulary_checksum
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuild from `get_config`, backbone and all."""
+        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
+        return cls(**{**config, "backbone": backbone})

@@ -8,6 +8,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from keras_geneformer.data.loader import CellBatches
+from keras_geneformer.training.step import compile_step
 
 
 def train(
@@ -38,27 +39,23 @@ def train(
         FloatingPointError: the loss is no longer finite.
     """
     rows: list[dict[str, float]] = []
+    step = compile_step(model, batches[0])
     first_epoch = batches.epoch
     with tqdm(desc=description, unit="cell", disable=not progress) as bar:
         bar.total = math.ceil(len(batches.cells) * steps / len(batches))
         while len(rows) < steps:
             epoch = batches.epoch - first_epoch + 1
             for index in range(min(len(batches), steps - len(rows))):
-                inputs, labels, *weights = batches[index]
+                batch = batches[index]
                 rate = float(model.optimizer.learning_rate)
-                model.reset_metrics()
-                logs = model.train_on_batch(
-                    inputs, labels, sample_weight=weights[0] if weights else None, return_dict=True
-                )
-                row = {"step": len(rows) + 1, "epoch": epoch}
-                row |= {name: float(value) for name, value in logs.items()}
+                row = {"step": len(rows) + 1, "epoch": epoch} | step(batch)
                 rows.append(row | {"learning_rate": rate})
                 if not math.isfinite(row["loss"]):
                     raise FloatingPointError(
                         f"The loss became {row['loss']} at step {row['step']}: lower the learning "
                         f"rate (it was {rate:g})."
                     )
-                bar.update(len(inputs["token_ids"]))
+                bar.update(len(batch[1]))
                 bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
             if after_epoch is not None:
                 rows[-1] |= after_epoch(epoch)

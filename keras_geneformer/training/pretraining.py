@@ -15,6 +15,7 @@ from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.training.loop import train
 from keras_geneformer.training.optimizers import adamw
 from keras_geneformer.training.schedules import WarmupSchedule
+from keras_geneformer.training.step import Step, compile_step
 
 _SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
 
@@ -126,7 +127,7 @@ def pretrain(
     )
     if backbone.vocabulary_checksum is None:
         backbone.vocabulary_checksum = cells.vocabulary_checksum
-    held = None
+    after_epoch = None
     if validation is not None:
         held = CellBatches(
             validation,
@@ -135,13 +136,18 @@ def pretrain(
             masking=masking,
             max_length=backbone.max_sequence_length,
         )
+        test = compile_step(masked_lm, held[0], training=False)
+
+        def after_epoch(epoch: int) -> dict[str, float]:
+            return _validate(test, held)
+
     history = train(
         masked_lm,
         batches,
         total,
         progress=progress,
         description="pretrain",
-        after_epoch=None if held is None else lambda _: _validate(masked_lm, held),
+        after_epoch=after_epoch,
     )
     return PretrainResult(masked_lm, history)
 
@@ -157,15 +163,14 @@ def _masked_lm(model: Any) -> GeneformerMaskedLM:
     )
 
 
-def _validate(model: GeneformerMaskedLM, batches: CellBatches) -> dict[str, float]:
+def _validate(step: Step, batches: CellBatches) -> dict[str, float]:
     """Loss and accuracy over all masked positions of the validation cells."""
     totals = np.zeros(3)
     for index in range(len(batches)):
-        inputs, labels, weights = batches[index]
-        model.reset_metrics()
-        logs = model.test_on_batch(inputs, labels, sample_weight=weights, return_dict=True)
-        number = float(weights.sum())
-        totals += number * float(logs["loss"]), number * float(logs["accuracy"]), number
+        batch = batches[index]
+        logs = step(batch)
+        number = float(batch[2].sum())
+        totals += number * logs["loss"], number * logs["accuracy"], number
     return {
         "validation_loss": totals[0] / totals[2],
         "validation_accuracy": totals[1] / totals[2],

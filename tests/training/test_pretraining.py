@@ -1,0 +1,80 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_geneformer.models.masked_lm import GeneformerMaskedLM
+from keras_geneformer.testing import synthetic_dataset, tiny_backbone
+from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.training.pretraining import pretrain
+
+pytestmark = pytest.mark.tensors
+
+
+@pytest.fixture(scope="module")
+def result():
+    keras.utils.set_random_seed(1)
+    cells = synthetic_dataset(96)
+    backbone = tiny_backbone(num_layers=1, initializer_range=0.1, vocabulary_checksum=None)
+    return pretrain(
+        backbone,
+        cells.subset(range(80)),
+        epochs=12,
+        batch_size=40,
+        learning_rate=1e-2,
+        validation=cells.subset(range(80, 96)),
+        progress=False,
+    )
+
+
+def test_the_loss_falls_on_cells_not_trained_on(result):
+    losses = result.history["validation_loss"].dropna().to_numpy()
+    assert losses[-1] < losses[0] - 0.2
+    assert losses[-1] < np.log(122)
+
+
+def test_the_history_has_a_row_a_step(result):
+    history = result.history
+    assert history["step"].tolist() == list(range(1, 25))
+    assert history["epoch"].tolist() == sorted(list(range(1, 13)) * 2)
+    assert history[["loss", "accuracy", "learning_rate"]].notna().all(axis=None)
+    assert history["learning_rate"].max() == pytest.approx(1e-2)
+    assert np.flatnonzero(history["validation_loss"].notna()).tolist() == list(range(1, 24, 2))
+
+
+def test_the_model_remembers_the_vocabulary_it_was_trained_with(result):
+    assert result.model.vocabulary_checksum == synthetic_dataset(1).vocabulary_checksum
+
+
+def test_the_same_seed_gives_the_same_losses():
+    cells = synthetic_dataset(24)
+
+    def losses(seed):
+        keras.utils.set_random_seed(5)
+        model = GeneformerMaskedLM(tiny_backbone(num_layers=1))
+        run = pretrain(model, cells, steps=2, batch_size=24, seed=seed, progress=False)
+        return run.history["loss"].to_numpy()
+
+    first = losses(0)
+    np.testing.assert_allclose(losses(0), first, rtol=1e-6)
+    assert not np.allclose(losses(1), first, rtol=1e-6)
+
+
+def test_refuses_a_broken_loss():
+    backbone = tiny_backbone(num_layers=1)
+    backbone.set_weights([weight * np.nan for weight in backbone.get_weights()])
+    message = r"The loss became nan at step 1: lower the learning rate \(it was 0\.001\)\."
+    with pytest.raises(FloatingPointError, match=message):
+        pretrain(backbone, synthetic_dataset(12), warmup=0.0, progress=False)
+
+
+def test_refuses_other_cells_and_other_models():
+    message = "with a vocabulary of 124 token ids, and the model has 122"
+    with pytest.raises(ValueError, match=message):
+        pretrain(tiny_backbone(vocabulary_checksum=None), synthetic_dataset(2, cls=True))
+    with pytest.raises(ValueError, match=r"There are no cells in the dataset\."):
+        pretrain(tiny_backbone(), CellDataset([]))
+    message = "Received a str to pretrain; expected a GeneformerMaskedLM or a GeneformerBackbone"
+    with pytest.raises(ValueError, match=message):
+        pretrain("preset", synthetic_dataset(2))
+    with pytest.raises(ValueError, match=r"Nothing to train: epochs=0, steps=None; expected 1"):
+        pretrain(tiny_backbone(), synthetic_dataset(2), epochs=0)
