@@ -21,6 +21,7 @@ _SHAPE: dict[str, Any] = {
     "hidden_dim": 128,
     "intermediate_dim": 256,
 }
+_LONGEST = 512  # tokens; the longest of these cells has 409 genes
 _PRETRAINING: dict[str, Any] = {"epochs": 12, "batch_size": 12, "learning_rate": 2e-3}
 _FINETUNING: dict[str, Any] = {
     "epochs": 6,
@@ -114,7 +115,9 @@ def _run(directory: Path, seed: int, progress: bool) -> tuple[_Findings, str]:
         adata = pbmc68k_counts()
         labels = adata.obs[LABEL_KEY].astype(str).to_numpy(dtype=str)
         training, test = split_by_cell(labels, 0.2, seed)
-        vocabulary = GeneVocabulary.fit(adata[training], gene_key=None)
+        vocabulary = GeneVocabulary.fit(
+            adata[training], gene_key=None, max_length=_LONGEST, name="pbmc68k_reduced"
+        )
         cells = RankValueTokenizer(vocabulary)(adata, gene_key=None)
         vocabulary.save(directory / "vocabulary")
         cells.save(directory / "cells.dataset")
