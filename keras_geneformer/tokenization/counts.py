@@ -47,7 +47,7 @@ def check_not_logarithms(source: CountSource) -> None:
 
     Up to 512 cells, spread over the source, are looked at. Refused are values that are mostly far
     from integers (more than 0.05 away) and never above 20: logarithms of counts per 10,000 or per
-    million are so, and square roots of counts. Estimated counts (RSEM, alevin, SoupX, CellBender)
+    million are so. Estimated counts (RSEM, alevin, SoupX, CellBender)
     pass, as their largest values are larger, and counts corrected for saturation also because they
     lie near integers. Counts per 10,000 pass too: ranks within a cell do not depend on its total.
 

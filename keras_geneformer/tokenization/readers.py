@@ -57,10 +57,7 @@ def anndata_source(adata: "anndata.AnnData", layer: str | None = None) -> CountS
         TypeError: it is no AnnData.
         ValueError: there is no such layer, no `raw`, or no X.
     """
-    if not hasattr(adata, "obs_names") or not hasattr(adata, "layers"):
-        raise TypeError(
-            f"got a {type(adata).__name__}; expected an AnnData (for files: tokenize_files)"
-        )
+    require_anndata(adata)
     var = adata.var
     if layer is None:
         matrix = adata.X
@@ -79,6 +76,18 @@ def anndata_source(adata: "anndata.AnnData", layer: str | None = None) -> CountS
         return sp.csr_matrix(matrix[start:stop])
 
     return CountSource("adata", adata.obs, var, read, lambda: None)
+
+
+def require_anndata(adata: object) -> None:
+    """Refuse anything but an AnnData.
+
+    Raises:
+        TypeError: says what was given.
+    """
+    if not hasattr(adata, "obs_names") or not hasattr(adata, "layers"):
+        raise TypeError(
+            f"got a {type(adata).__name__}; expected an AnnData (for files: tokenize_files)"
+        )
 
 
 def _layers(adata: "anndata.AnnData") -> list[str]:

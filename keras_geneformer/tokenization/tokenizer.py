@@ -20,7 +20,7 @@ from keras_geneformer.tokenization.gene_identity import DEFAULT_GENE_KEY
 from keras_geneformer.tokenization.joined_obs import joined_obs
 from keras_geneformer.tokenization.obs_columns import encode_obs
 from keras_geneformer.tokenization.publishing import publish_directory
-from keras_geneformer.tokenization.readers import expand_paths, opened
+from keras_geneformer.tokenization.readers import expand_paths, opened, require_anndata
 from keras_geneformer.tokenization.report import SourceReport, TokenizationReport
 from keras_geneformer.tokenization.source_tokenization import SourceTokenization, TokenizedChunk
 from keras_geneformer.tokenization.token_lists import TokenLists, id_dtype
@@ -106,13 +106,14 @@ class RankValueTokenizer:
             ValueError: the data are no counts, no gene is known, no cell is left, total counts
                 are not above zero, or a column or layer is missing.
         """
+        require_anndata(adata)
         chunks: list[TokenizedChunk] = []
         report = self._tokenize(
             [adata],
             layer,
             (gene_key, n_counts_key, check_counts),
             lambda _number, chunk: chunks.append(chunk),
-            tqdm(total=getattr(adata, "n_obs", 0), **_bar(progress)),
+            tqdm(total=adata.n_obs, **_bar(progress)),
         )
         rows = np.concatenate([chunk.rows for chunk in chunks])
         return self._dataset(chunks, adata.obs.iloc[rows], report)
