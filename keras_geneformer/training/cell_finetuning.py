@@ -114,7 +114,7 @@ def finetune_cells(
     classes, targets = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"All labelled cells are of one class ({classes[0]!r} in obs[{label_key!r}]): a "
+            f"All labelled cells are of one class ({str(classes[0])!r} in obs[{label_key!r}]): a "
             "classifier needs two at least."
         )
     if epochs < 1 or batch_size < 1:

@@ -76,7 +76,7 @@ def split_by_group(
     names, index = np.unique(groups, return_inverse=True)
     if len(names) < 2:
         raise ValueError(
-            f"All cells are of one group ({names[0]!r}): to hold out groups there must be two."
+            f"All cells are of one group ({str(names[0])!r}): to hold out groups there must be two."
         )
     _, label_index = np.unique(labels, return_inverse=True)
     held = np.zeros(len(labels), dtype=bool)

@@ -18,9 +18,9 @@ def result():
     return pretrain(
         backbone,
         cells.subset(range(80)),
-        epochs=12,
-        batch_size=40,
-        learning_rate=1e-2,
+        epochs=8,
+        batch_size=20,
+        learning_rate=2e-2,
         validation=cells.subset(range(80, 96)),
         progress=False,
     )
@@ -34,11 +34,11 @@ def test_the_loss_falls_on_cells_not_trained_on(result):
 
 def test_the_history_has_a_row_a_step(result):
     history = result.history
-    assert history["step"].tolist() == list(range(1, 25))
-    assert history["epoch"].tolist() == sorted(list(range(1, 13)) * 2)
+    assert history["step"].tolist() == list(range(1, 33))
+    assert history["epoch"].tolist() == sorted(list(range(1, 9)) * 4)
     assert history[["loss", "accuracy", "learning_rate"]].notna().all(axis=None)
-    assert history["learning_rate"].max() == pytest.approx(1e-2)
-    assert np.flatnonzero(history["validation_loss"].notna()).tolist() == list(range(1, 24, 2))
+    assert history["learning_rate"].max() == pytest.approx(2e-2, rel=0.1)
+    assert np.flatnonzero(history["validation_loss"].notna()).tolist() == list(range(3, 32, 4))
 
 
 def test_the_model_remembers_the_vocabulary_it_was_trained_with(result):
