@@ -1,7 +1,19 @@
-"""The arithmetic of attention, backend by backend."""
+"""The arithmetic of attention, by the kernel that is fastest on each backend.
+
+Measured in benchmarks/README.md: on CPUs, TensorFlow and JAX are fastest with plain products and a
+softmax (TensorFlow in blocks of queries, which also bounds its memory), PyTorch and OpenVINO with
+their fused kernels. Scores and softmax are float32 whatever the model computes in.
+"""
 
 import keras
 from keras import ops
+
+QUERY_BLOCKS = 8
+"""Blocks of queries in which TensorFlow infers: their number is fixed, so that one graph serves
+every length."""
+
+MASKED = -1e30
+"""Added to the scores of padded keys: their weight is then exactly zero in float32."""
 
 
 def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None):
@@ -10,18 +22,80 @@ def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None):
     Args:
         query, key, value: shape `(batch, length, heads, head_dim)`.
         padding_mask: shape `(batch, length)`, nonzero at real keys; None where all are real.
-        dropout: rate on the attention weights.
-        seed: a `keras.random.SeedGenerator`, for the dropout.
+        dropout: rate on the attention weights; 0 while inferring.
+        seed: a `keras.random.SeedGenerator`, for the dropout (PyTorch draws from its own
+            generator, which `keras.utils.set_random_seed` seeds).
 
     Returns:
         Shape and dtype of `query`.
     """
-    scores = ops.einsum("bqhd,bkhd->bhqk", query, key)
-    scores = ops.cast(scores, "float32") * (query.shape[-1] ** -0.5)
-    if padding_mask is not None:
-        real = ops.cast(padding_mask, "bool")[:, None, None, :]
-        scores = ops.where(real, scores, -1e30)
-    weights = ops.softmax(scores, axis=-1)
-    if dropout:
-        weights = keras.random.dropout(weights, dropout, seed=seed)
+    backend = keras.config.backend()
+    if backend == "torch":
+        return _attend_torch(query, key, value, padding_mask, dropout)
+    if backend == "openvino" or (not dropout and _on_jax_gpu()):
+        mask = None if padding_mask is None else ops.cast(padding_mask, "bool")[:, None, None, :]
+        return ops.nn.dot_product_attention(query, key, value, mask=mask)
+    if backend == "jax":
+        return _attend_einsum(query, key, value, padding_mask, dropout, seed)
+    return _attend_in_blocks(query, key, value, padding_mask, dropout, seed)
+
+
+def _attend_einsum(query, key, value, padding_mask, dropout, seed):
+    scores = ops.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key)
+    weights = _weights(scores, _mask_bias(padding_mask), dropout, seed)
     return ops.einsum("bhqk,bkhd->bqhd", ops.cast(weights, value.dtype), value)
+
+
+def _attend_in_blocks(query, key, value, padding_mask, dropout, seed):
+    bias = _mask_bias(padding_mask)
+    query = ops.transpose(query, (0, 2, 1, 3)) * query.shape[-1] ** -0.5
+    key = ops.transpose(key, (0, 2, 3, 1))
+    value = ops.transpose(value, (0, 2, 1, 3))
+    length = ops.shape(query)[2]
+    # Training keeps every weight for the backward pass anyway.
+    blocks = 1 if dropout else QUERY_BLOCKS
+    step = (length + blocks - 1) // blocks
+    attended = []
+    for block in range(blocks):
+        scores = ops.matmul(query[:, :, block * step : (block + 1) * step], key)
+        weights = _weights(scores, bias, dropout, seed)
+        attended.append(ops.matmul(ops.cast(weights, value.dtype), value))
+    return ops.transpose(ops.concatenate(attended, axis=2), (0, 2, 1, 3))
+
+
+def _attend_torch(query, key, value, padding_mask, dropout):
+    import torch
+
+    from keras_geneformer.layers.torch_attention import attend_with_dropout
+
+    query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
+    real = None if padding_mask is None else padding_mask.bool()
+    if dropout and query.device.type == "cpu":
+        attended = attend_with_dropout(query, key, value, real, dropout)
+    else:
+        mask = None if real is None else real[:, None, None, :]
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=dropout
+        )
+    return attended.transpose(1, 2)
+
+
+def _weights(scores, bias, dropout, seed):
+    scores = ops.cast(scores, "float32")
+    weights = ops.softmax(scores if bias is None else scores + bias, axis=-1)
+    return keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
+
+
+def _mask_bias(padding_mask):
+    if padding_mask is None:
+        return None
+    real = ops.cast(ops.cast(padding_mask, "bool"), "float32")
+    return ((1.0 - real) * MASKED)[:, None, None, :]
+
+
+def _on_jax_gpu():
+    if keras.config.backend() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() == "gpu"
