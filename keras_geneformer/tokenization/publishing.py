@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import glob
 import logging
 import os
 import secrets
@@ -50,7 +51,7 @@ def publish_directory(
     _check_replaceable(destination, replaceable)
     destination.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{destination.name}.partial-"
-    for leftover in destination.parent.glob(prefix + "*"):
+    for leftover in destination.parent.glob(glob.escape(prefix) + "*"):
         logger.warning("%s is being written or was left by an interrupted save", leftover)
     partial = destination.parent / (prefix + secrets.token_hex(4))
     partial.mkdir()
