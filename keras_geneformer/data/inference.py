@@ -19,15 +19,18 @@ def compile_forward(model: Any) -> Forward:
     """Compile a model's forward pass, once for all batch shapes where the backend can.
 
     TensorFlow traces one graph for all shapes (without XLA, which would compile anew for each),
-    JAX jits once a shape, PyTorch runs eagerly without gradients; any other backend (openvino) is
-    left to Keras.
+    JAX jits once a shape, PyTorch runs eagerly without gradients, and OpenVINO compiles once a
+    length, in float32.
 
     Args:
         model: a Keras model with dict inputs and one output.
 
     Returns:
         A function from a dict of arrays to the output, as a float32 numpy array. Weights changed
-        after compiling are seen.
+        after compiling are seen, except on openvino.
+
+    Raises:
+        ValueError: the backend is none of these.
 
     Example:
         >>> from keras_geneformer.testing import tiny_backbone
@@ -76,7 +79,14 @@ def compile_forward(model: Any) -> Forward:
                 return outputs.float().cpu().numpy()
 
         return torch_forward
-    return lambda inputs: np.asarray(model.predict_on_batch(inputs), dtype=np.float32)
+    if backend == "openvino":
+        from keras_geneformer.data.openvino_forward import compile_openvino
+
+        return compile_openvino(model)
+    raise ValueError(
+        f"The Keras backend is {backend!r}; expected tensorflow, jax, torch or openvino. Set "
+        "KERAS_BACKEND before Keras is imported."
+    )
 
 
 def run_batches(
