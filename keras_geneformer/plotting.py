@@ -279,7 +279,7 @@ def gene_bars(
     title: str = "",
     xlabel: str = "",
 ) -> Path:
-    """Draws the genes with the largest values as bars, the largest on top.
+    """Draws the genes with the largest values as bars, the largest on top, group by group.
 
     Args:
         effects: one row a gene.
@@ -305,9 +305,11 @@ def gene_bars(
     top = effects[np.isfinite(effects[value].astype(float))].nlargest(number, value)
     if top.empty:
         raise ValueError(f"no finite value in the column {value!r}: nothing to draw")
-    groups = list(dict.fromkeys(top[group])) if group else [None]
+    groups: list[Any] = list(dict.fromkeys(top[group])) if group else [None]
+    if group:
+        top = pd.concat([top[top[group] == name] for name in groups])
     colours = dict(zip(groups, _cycle(_COLOURS, len(groups))))
-    figure, axes = _picture(0.9 + 0.22 * len(top), title)
+    figure, axes = _picture(0.9 + 0.22 * len(top) + (0.25 if group else 0), title)
     for position, (_, row) in enumerate(top.iterrows()):
         axes.barh(position, row[value], color=colours[row[group] if group else None], height=0.72)
     axes.set_yticks(range(len(top)), [str(name) for name in top[gene]], fontsize=_TEXT)
@@ -319,11 +321,12 @@ def gene_bars(
     if group:
         from matplotlib.patches import Patch
 
-        axes.legend(
+        figure.legend(
             handles=[Patch(color=colours[name], label=str(name)) for name in groups],
+            loc="outside lower center",
+            ncols=2,
             fontsize=_SMALL,
             frameon=False,
-            loc="lower right",
             labelcolor=_INK,
         )
     return _write(figure, path)

@@ -25,5 +25,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _run(options: argparse.Namespace) -> None:
     from keras_geneformer.demo import run_demo
 
-    summary = run_demo(output=options.output, seed=options.seed, progress=True)
-    print(summary)
+    result = run_demo(output=options.output, seed=options.seed, progress=True)
+    print(f"\n{result.summary}\n")
+    print(result.scores[["method", "accuracy", "macro_f1"]].round(3).to_string(index=False))
+    print(f"\nthe report: {result.output / 'report.html'} ({sum(result.seconds.values()):.0f} s)")

@@ -185,13 +185,13 @@ def _words(
     findings: Any, labels: np.ndarray, true: np.ndarray, predicted: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     tables, numbers = findings.tables, findings.numbers
-    vocabulary, lengths = numbers["vocabulary"], numbers["lengths"]
+    vocabulary = numbers["vocabulary"]
     loss = tables["pretraining"]["validation_loss"].dropna()
     guess, last = numbers["guess"], loss.iloc[-1]
     learned = (
-        f"{guess - last:.2f} nats below it: it has learned which genes go together"
+        f"{guess - last:.2f} nats below it: it has learned from a gene's rank and company"
         if last < guess - 0.05
-        else "no better than that: it has not learned which genes go together"
+        else "no better than that: it has learned nothing from rank and company"
     )
     accuracy = dict(zip(tables["scores"]["method"], tables["scores"]["accuracy"]))
     chance = pd.Series(true).value_counts(normalize=True).iloc[0]
@@ -208,12 +208,14 @@ def _words(
             f"{trained} cells were for training and {len(true)} were kept for the test, in equal "
             "shares of every type. The vocabulary was fitted on the training cells: "
             f"{len(vocabulary)} genes with their nonzero medians. A cell became a list of its "
-            f"genes, {int(np.median(lengths))} on average (median), the relatively highest first. "
+            f"genes, the relatively highest first, cut at {vocabulary.max_length} of the "
+            f"{int(np.median(numbers['genes_a_cell']))} that are detected in the median cell. "
             "The labels are noisy: they were given by similarity to sorted cells.",
         ),
         "pretraining": (
             f"A model of {shape['num_layers']} blocks of width {shape['hidden_dim']} saw the "
-            f"training cells without labels and guessed hidden genes, 15 % of each cell. Guessing "
+            f"training cells without labels and guessed hidden genes, "
+            f"{numbers['mask_rate']:.0%} of each cell. Guessing "
             f"by how often each gene occurs costs {guess:.2f} nats a gene on the test cells. The "
             f"model went from {loss.iloc[0]:.2f} after the first pass to {last:.2f}, {learned}."
         ),
