@@ -1,1 +1,1 @@
-"""Published checkpoints: the table of keys, and the readers of their files. Knows no model class."""
+"""Published checkpoints: the table of keys, and the readers of their files; knows no model."""

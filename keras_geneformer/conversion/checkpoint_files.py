@@ -80,7 +80,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise ValueError(f"{path} holds no state dict: expected tensors by name.")
     return {
-        key: (value.float() if value.is_floating_point() else value).numpy()
+        key: (value.float() if value.is_floating_point() else value).detach().numpy()
         for key, value in state.items()
     }
 

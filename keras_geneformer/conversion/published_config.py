@@ -6,8 +6,9 @@ from typing import Any
 
 from keras_geneformer.conversion.table import ARCHITECTURES
 
-ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_new": "gelu_tanh", "silu": "silu"}
-"""`hidden_act` values that are understood, and the Keras activation of each."""
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu"}
+"""`hidden_act` values that are understood, and the Keras activation of each (proven equal in
+tests/parity). `gelu` is the exact one; its approximations (`gelu_new`, ...) are other functions."""
 
 _SPECIAL_TOKENS = {25_426: (0, 1), 20_275: (0, 1, 2, 3)}
 """Special token ids by the vocabulary sizes of the published models, V1 and V2."""
@@ -33,7 +34,7 @@ def read_published_config(directory: str | Path) -> dict[str, Any]:
             "model.safetensors or pytorch_model.bin; one of ours has preset.json."
         )
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Download it again.") from error
     if not isinstance(config, dict) or config.get("model_type") != "bert":
@@ -61,6 +62,11 @@ def read_published_config(directory: str | Path) -> dict[str, Any]:
             f"{path}: received hidden_act {config['hidden_act']!r}; expected one of "
             f"{', '.join(ACTIVATIONS)} (Geneformer uses relu). Loading it as another activation "
             "would give wrong results without a sign."
+        )
+    if config.get("is_decoder"):
+        raise ValueError(
+            f"{path}: received is_decoder {config['is_decoder']!r}; expected an encoder, in which "
+            "every gene attends to all others."
         )
     position_type = config.get("position_embedding_type", "absolute")
     if position_type != "absolute":
@@ -114,7 +120,7 @@ def backbone_arguments(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def class_names_of(config: dict[str, Any]) -> list[str] | None:
-    """Names of a classifier's classes, in order; None where the config has only LABEL_0, LABEL_1."""
+    """Names of a classifier's classes, in order; None where they are only LABEL_0, LABEL_1."""
     labels = config.get("id2label")
     if not labels:
         return None

@@ -134,8 +134,8 @@ class GeneformerBackbone(PresetModel):
         index = layer + self.num_layers + 1 if layer < 0 else layer
         if not 0 <= index <= self.num_layers:
             raise ValueError(
-                f"Received layer={layer}; this model has {self.num_layers} encoder blocks: expected "
-                f"0 to {self.num_layers}, or -{self.num_layers + 1} to -1."
+                f"Received layer={layer}; this model has {self.num_layers} encoder blocks: "
+                f"expected 0 to {self.num_layers}, or -{self.num_layers + 1} to -1."
             )
         name = f"encoder_block_{index - 1}" if index else "embeddings"
         return keras.Model(self.input, self.get_layer(name).output, name=f"hidden_state_{index}")

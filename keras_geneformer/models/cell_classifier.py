@@ -127,7 +127,8 @@ def class_names(num_classes, classes):
             f"Received num_classes={num_classes}; expected the number of classes, or their names "
             "in classes."
         )
-    return num_classes, classes
+    # NumPy integers do not go into a preset's JSON.
+    return int(num_classes), classes
 
 
 def head_blocks(backbone, head_layers):

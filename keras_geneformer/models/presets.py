@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import keras
@@ -15,10 +16,14 @@ from keras_geneformer.models.published import load_published
 from keras_geneformer.tokenization.publishing import publish_directory
 from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
+logger = logging.getLogger(__name__)
+
 PRESET_FILE = "preset.json"
 WEIGHTS_FILE = "model.weights.h5"
 VOCABULARY_DIRECTORY = "vocabulary"
 FORMAT = 1
+DESCRIPTION_KEYS = {"config", "weights_sha256", "vocabulary", "vocabulary_checksum"}
+"""What preset.json holds besides its format and the class of the model."""
 
 MODEL_CLASSES = {
     model.__name__: model
@@ -42,8 +47,13 @@ HEAD_OPTIONS = {
 def save_preset(model, directory, vocabulary=None):
     """Write a preset: see `PresetModel.save_to_preset`, and docs/preset-format.md."""
     directory = Path(directory)
+    config = model.get_config()
+    backbone = _backbone_config(config)
     if vocabulary is not None:
         _check_vocabulary(model, vocabulary)
+        # A model that did not know its vocabulary knows it from now on.
+        backbone["vocabulary_checksum"] = vocabulary.checksum
+        backbone["special_token_ids"] = sorted(vocabulary.special_tokens.values())
     with publish_directory(directory, is_preset) as partial:
         model.save_weights(partial / WEIGHTS_FILE)
         if vocabulary is not None:
@@ -51,8 +61,9 @@ def save_preset(model, directory, vocabulary=None):
         description = {
             "format": FORMAT,
             "model": type(model).__name__,
-            "config": model.get_config(),
-            "vocabulary_checksum": model.vocabulary_checksum,
+            "config": config,
+            "vocabulary": vocabulary is not None,
+            "vocabulary_checksum": backbone["vocabulary_checksum"],
             "weights_sha256": _sha256(partial / WEIGHTS_FILE),
             "keras_geneformer": keras_geneformer.__version__,
             "keras": keras.__version__,
@@ -88,13 +99,12 @@ def load_saved(directory, dtype=None):
     if checksum != description["weights_sha256"]:
         raise ValueError(
             f"{weights} has sha256 {checksum}; {PRESET_FILE} expects "
-            f"{description['weights_sha256']}. The file is truncated or not of this preset: copy or "
-            "download the directory again."
+            f"{description['weights_sha256']}. The file is truncated or not of this preset: copy "
+            "or download the directory again."
         )
     config = description["config"]
     if dtype is not None:
-        backbone = config if description["model"] == "GeneformerBackbone" else config["backbone"]
-        backbone.get("config", backbone)["dtype"] = dtype
+        _backbone_config(config)["dtype"] = dtype
     model = MODEL_CLASSES[description["model"]].from_config(config)
     model.load_weights(weights)
     return model
@@ -107,12 +117,20 @@ def read_description(directory):
         description = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Copy the preset again.") from error
+    if not isinstance(description, dict):
+        raise ValueError(
+            f"{path} holds a {type(description).__name__}; expected a JSON object. Copy the preset "
+            "again."
+        )
     if description.get("format") != FORMAT or description.get("model") not in MODEL_CLASSES:
         raise ValueError(
             f"{path}: received format {description.get('format')!r} and model "
             f"{description.get('model')!r}; expected format {FORMAT} and one of "
             f"{', '.join(MODEL_CLASSES)}. It may come from a newer keras_geneformer: upgrade."
         )
+    missing = sorted(DESCRIPTION_KEYS - description.keys())
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}. Copy the preset again.")
     return description
 
 
@@ -120,17 +138,26 @@ def preset_vocabulary(preset, revision=None):
     """The vocabulary kept in a preset; None where it holds none.
 
     Raises:
+        FileNotFoundError: the preset was saved with a vocabulary, which is gone.
         ValueError: the vocabulary is not the one the weights belong to.
     """
     directory = preset_directory(preset, revision)
-    if not is_preset(directory) or not (directory / VOCABULARY_DIRECTORY).is_dir():
+    if not is_preset(directory):
         return None
+    description = read_description(directory)
+    if not description["vocabulary"]:
+        return None
+    if not (directory / VOCABULARY_DIRECTORY).is_dir():
+        raise FileNotFoundError(
+            f"The preset {directory} lacks its directory {VOCABULARY_DIRECTORY}. Copy or download "
+            "the whole directory."
+        )
     vocabulary = GeneVocabulary.load(directory / VOCABULARY_DIRECTORY)
-    expected = read_description(directory)["vocabulary_checksum"]
+    expected = description["vocabulary_checksum"]
     if expected not in (None, vocabulary.checksum):
         raise ValueError(
-            f"The vocabulary in {directory} has checksum {vocabulary.checksum}; the preset's weights "
-            f"belong to {expected}. Copy the preset again."
+            f"The vocabulary in {directory} has checksum {vocabulary.checksum}; the preset's "
+            f"weights belong to {expected}. Copy the preset again."
         )
     return vocabulary
 
@@ -149,8 +176,12 @@ def preset_directory(preset, revision=None):
     directory = Path(preset)
     if not directory.is_dir():
         raise FileNotFoundError(
-            f"There is no preset at {directory}. Expected a directory (of ours, with {PRESET_FILE}, "
-            "or a published one, with config.json), or 'hf://organisation/repository/subfolder'."
+            f"There is no preset at {directory}. Expected a directory (of ours, with {PRESET_FILE}, or "
+            "a published one, with config.json), or 'hf://organisation/repository/subfolder'."
+        )
+    if not is_preset(directory) and (directory / WEIGHTS_FILE).is_file():
+        raise FileNotFoundError(
+            f"The preset {directory} lacks {PRESET_FILE}. Copy or download the whole directory."
         )
     return directory
 
@@ -164,6 +195,12 @@ def with_head(cls, loaded, head_options):
         _fits(loaded, name, value) for name, value in head_options.items()
     ):
         return loaded
+    logger.warning(
+        "The head of this %s starts from random weights: the preset holds a %s%s.",
+        cls.__name__,
+        type(loaded).__name__,
+        " with another head" if isinstance(loaded, cls) else "",
+    )
     return cls(backbone, **head_options)
 
 
@@ -202,9 +239,14 @@ def convert_checkpoint(source, destination, vocabulary=None):
         _check_vocabulary(model, vocabulary)
         backbone = model.backbone
         backbone.vocabulary_checksum = vocabulary.checksum
-        backbone.special_token_ids = tuple(vocabulary.special_tokens.values())
+        backbone.special_token_ids = tuple(sorted(vocabulary.special_tokens.values()))
     save_preset(model, destination, vocabulary)
     return model
+
+
+def _backbone_config(config):
+    """The backbone's part of a model's configuration, to be changed in place."""
+    return config["backbone"]["config"] if "backbone" in config else config
 
 
 def _fits(model, name, value):
