@@ -14,8 +14,8 @@ class CellPooling(keras.layers.Layer):
             tokens; padding and special tokens never count.
         special_token_ids: token ids that are no genes.
 
-    Inputs: `hidden_states`, shape `(batch, length, hidden_dim)`, and `token_ids` and `padding_mask`,
-    int32 of shape `(batch, length)`.
+    Inputs: `hidden_states`, shape `(batch, length, hidden_dim)`, and `token_ids` and
+    `padding_mask`, int32 of shape `(batch, length)`.
     Output: shape `(batch, hidden_dim)`; zeros for a cell without a gene token under `"mean"`.
 
     Example:

@@ -176,8 +176,8 @@ def preset_directory(preset, revision=None):
     directory = Path(preset)
     if not directory.is_dir():
         raise FileNotFoundError(
-            f"There is no preset at {directory}. Expected a directory (of ours, with {PRESET_FILE}, or "
-            "a published one, with config.json), or 'hf://organisation/repository/subfolder'."
+            f"There is no preset at {directory}. Expected a directory (of ours, with "
+            f"{PRESET_FILE}, or a published one, with config.json), or 'hf://organisation/repository/subfolder'."
         )
     if not is_preset(directory) and (directory / WEIGHTS_FILE).is_file():
         raise FileNotFoundError(
