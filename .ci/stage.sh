@@ -1,5 +1,6 @@
-# Sourced by run and full: `stage NAME BUDGET COMMAND...` runs a command in the open and holds it to
-# its budget in seconds; `stages_report BUDGET` prints all stages and holds their sum to one.
+# Sourced by run and full: `stage NAME BUDGET COMMAND...` runs a command in the open and prints its
+# seconds beside its budget; `stages_report BUDGET` prints them all and their sum. A stage over its
+# budget is marked and does not fail: how long something takes depends on the machine.
 stage_lines=()
 stages_began=$SECONDS
 
@@ -14,25 +15,21 @@ stage() {
   status=$?
   set -e
   local seconds=$((SECONDS - began))
-  stage_lines+=("$(printf '%5d s of %5d  %s' "$seconds" "$budget" "$name")")
+  stage_lines+=("$(stage_line "$seconds" "$budget" "$name")")
   echo "=== $name: $seconds s of $budget s, exit $status"
   if [ "$status" -ne 0 ]; then
     echo "FAILED: $name" >&2
     exit "$status"
   fi
-  if [ "$seconds" -gt "$budget" ]; then
-    echo "FAILED: $name took $seconds s, its budget is $budget s" >&2
-    exit 1
-  fi
+}
+
+stage_line() {
+  local mark=
+  [ "$1" -le "$2" ] || mark="   OVER BUDGET"
+  printf '%5d s of %5d  %s%s' "$1" "$2" "$3" "$mark"
 }
 
 stages_report() {
-  local budget=$1 seconds=$((SECONDS - stages_began))
   echo
-  printf '%s\n' "${stage_lines[@]}"
-  printf '%5d s of %5d  in all\n' "$seconds" "$budget"
-  [ "$seconds" -le "$budget" ] || {
-    echo "FAILED: over the budget of the whole" >&2
-    exit 1
-  }
+  printf '%s\n' "${stage_lines[@]}" "$(stage_line "$((SECONDS - stages_began))" "$1" "in all")"
 }
