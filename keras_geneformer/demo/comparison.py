@@ -59,7 +59,7 @@ def verdict(true: np.ndarray, predicted: dict[str, np.ndarray]) -> str:
     known = "a clear lead" if ahead >= 0.975 else "too small a lead to rely on"
     return (
         f"{_upper(first)} labels the most test cells rightly, {right[first]} of {len(true)}: "
-        f"{lead} more than {second}. That is {known}: it is ahead in {ahead:.0%} of resampled sets "
+        f"{lead} more than {second}. That is {known}: it is ahead in {_percent(ahead)} of resampled sets "
         "of test cells."
     )
 
@@ -73,7 +73,7 @@ def pretraining_verdict(true: np.ndarray, pretrained: np.ndarray, random: np.nda
         return (
             f"Pretraining helps, {sure}: the model that was pretrained labels {gain} more of "
             f"{len(true)} cells rightly than the same model from random weights (ahead in "
-            f"{ahead:.0%} of resampled sets)."
+            f"{_percent(ahead)} of resampled sets)."
         )
     if gain == 0:
         return (
@@ -91,6 +91,11 @@ def _share_of_draws_ahead(true: np.ndarray, one: np.ndarray, other: np.ndarray) 
     difference = (one == true).astype(int) - (other == true).astype(int)
     draws = np.random.default_rng(0).integers(len(true), size=(2000, len(true)))
     return float((difference[draws].sum(axis=1) > 0).mean())
+
+
+def _percent(share: float) -> str:
+    """A share of 2,000 draws, which never proves that it is all of them."""
+    return "over 99%" if share > 0.99 else f"{share:.0%}"
 
 
 def _upper(text: str) -> str:
