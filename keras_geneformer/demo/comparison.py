@@ -59,8 +59,8 @@ def verdict(true: np.ndarray, predicted: dict[str, np.ndarray]) -> str:
     known = "a clear lead" if ahead >= 0.975 else "too small a lead to rely on"
     return (
         f"{_upper(first)} labels the most test cells rightly, {right[first]} of {len(true)}: "
-        f"{lead} more than {second}. That is {known}: it is ahead in {_percent(ahead)} of resampled sets "
-        "of test cells."
+        f"{lead} more than {second}. That is {known}: it is ahead in {_percent(ahead)} of "
+        "resampled sets of test cells."
     )
 
 
