@@ -2,7 +2,7 @@
 
 Measured in benchmarks/README.md: on CPUs, TensorFlow and JAX are fastest with plain products and a
 softmax (TensorFlow in blocks of queries, which also bounds its memory), PyTorch and OpenVINO with
-their fused kernels. Scores and softmax are float32 whatever the model computes in.
+their fused kernels. The softmax is float32 whatever the model computes in.
 """
 
 import keras

@@ -9,8 +9,8 @@ class GeneEmbeddings(keras.layers.Layer):
     """Sum of gene, rank (position) and segment embeddings, then LayerNorm and dropout.
 
     The embeddings of BERT, as Geneformer uses them: a gene's position in the sequence is its rank
-    in the cell. Every token belongs to segment 0; the published checkpoints hold a second, unused row,
-    which is kept so that a checkpoint goes out bit for bit as it came in.
+    in the cell. Every token belongs to segment 0; the published checkpoints hold a second, unused
+    row, which is kept so that a checkpoint goes out bit for bit as it came in.
 
     Args:
         vocabulary_size: number of token ids, special tokens included.
