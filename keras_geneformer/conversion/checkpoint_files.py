@@ -49,6 +49,7 @@ def refuse_lfs_pointer(path: Path) -> None:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    import ml_dtypes  # noqa: F401  # NumPy knows bfloat16 from then on
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
