@@ -22,18 +22,18 @@ _SHAPE: dict[str, Any] = {
     "num_heads": 4,
     "hidden_dim": 128,
     "intermediate_dim": 256,
-    "dropout": 0.0,
+    "dropout": 0.05,
 }
 _PRETRAINING: dict[str, Any] = {
-    "epochs": 40,
+    "epochs": 30,
     "batch_size": 16,
     "learning_rate": 4e-3,
     "mask_rate": 0.2,
 }
 _FINETUNING: dict[str, Any] = {
     "epochs": 8,
-    "batch_size": 8,
-    "learning_rate": 5e-4,
+    "batch_size": 16,
+    "learning_rate": 1e-3,
     "pooling": "mean",
 }
 
