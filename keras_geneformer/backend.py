@@ -18,17 +18,16 @@ _logger = logging.getLogger(__name__)
 
 def installed_backends() -> list[str]:
     """The backends that can be imported here, without importing them."""
-    return [
-        name for name in (*BACKENDS, *INFERENCE_BACKENDS) if importlib.util.find_spec(name) is not None
-    ]
+    known = (*BACKENDS, *INFERENCE_BACKENDS)
+    return [name for name in known if importlib.util.find_spec(name) is not None]
 
 
 def require_backend() -> str:
     """Make sure that Keras will find its backend, and name it.
 
     The choice is Keras's own: `KERAS_BACKEND`, then `~/.keras/keras.json`, then TensorFlow. Only
-    where neither setting is made and TensorFlow is missing does an installed backend take its place,
-    with a line in the log that says so.
+    where neither setting is made and TensorFlow is missing does an installed backend take its
+    place, with a line in the log that says so.
 
     Returns:
         The backend's name.

@@ -52,9 +52,7 @@ def scores(model, expected, inputs, cells=slice(None)):
 def compare_scores(model, expected, received, cells=slice(None)):
     if isinstance(model, kg.GeneformerMaskedLM):
         columns = expected["logits_columns"]
-        np.testing.assert_allclose(
-            received[:, :, columns], expected["logits"][cells], **TOLERANCE
-        )
+        np.testing.assert_allclose(received[:, :, columns], expected["logits"][cells], **TOLERANCE)
         total = np.log(np.exp(received.astype("float64")).sum(-1))
         np.testing.assert_allclose(total, expected["logits_logsumexp"][cells], **TOLERANCE)
         np.testing.assert_array_equal(received.argmax(-1), expected["logits_argmax"][cells])
@@ -121,6 +119,4 @@ def test_longest_cells(name, cell, reference):
         np.testing.assert_allclose(
             states[expected["positions"]], expected["hidden_states"][layer], **TOLERANCE
         )
-        np.testing.assert_allclose(
-            states.mean(0), expected["mean_over_tokens"][layer], **TOLERANCE
-        )
+        np.testing.assert_allclose(states.mean(0), expected["mean_over_tokens"][layer], **TOLERANCE)
