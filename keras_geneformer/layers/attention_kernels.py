@@ -8,10 +8,6 @@ their fused kernels. The softmax is float32 whatever the model computes in.
 import keras
 from keras import ops
 
-QUERY_BLOCKS = 8
-"""Blocks of queries in which TensorFlow infers: their number is fixed, so that one graph serves
-every length."""
-
 MASKED = -1e30
 """Added to the scores of padded keys: their weight is then exactly zero in float32."""
 
@@ -37,7 +33,7 @@ def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None):
         return ops.nn.dot_product_attention(query, key, value, mask=mask)
     if backend == "jax":
         return _attend_einsum(query, key, value, padding_mask, dropout, seed)
-    return _attend_in_blocks(query, key, value, padding_mask, dropout, seed)
+    return _attend_tensorflow(query, key, value, padding_mask, dropout, seed)
 
 
 def _attend_einsum(query, key, value, padding_mask, dropout, seed):
@@ -46,21 +42,13 @@ def _attend_einsum(query, key, value, padding_mask, dropout, seed):
     return ops.einsum("bhqk,bkhd->bqhd", ops.cast(weights, value.dtype), value)
 
 
-def _attend_in_blocks(query, key, value, padding_mask, dropout, seed):
-    bias = _mask_bias(padding_mask)
-    query = ops.transpose(query, (0, 2, 1, 3)) * query.shape[-1] ** -0.5
-    key = ops.transpose(key, (0, 2, 3, 1))
-    value = ops.transpose(value, (0, 2, 1, 3))
-    length = ops.shape(query)[2]
-    # Training keeps every weight for the backward pass anyway.
-    blocks = 1 if dropout else QUERY_BLOCKS
-    step = (length + blocks - 1) // blocks
-    attended = []
-    for block in range(blocks):
-        scores = ops.matmul(query[:, :, block * step : (block + 1) * step], key)
-        weights = _weights(scores, bias, dropout, seed)
-        attended.append(ops.matmul(ops.cast(weights, value.dtype), value))
-    return ops.transpose(ops.concatenate(attended, axis=2), (0, 2, 1, 3))
+def _attend_tensorflow(query, key, value, padding_mask, dropout, seed):
+    from keras_geneformer.layers.tensorflow_attention import attend_in_blocks
+
+    query, key, value = (ops.transpose(tensor, (0, 2, 1, 3)) for tensor in (query, key, value))
+    seed = ops.cast(seed.next(), "int32") if dropout else None
+    attended = attend_in_blocks(query, key, value, _mask_bias(padding_mask), dropout, seed)
+    return ops.transpose(attended, (0, 2, 1, 3))
 
 
 def _attend_torch(query, key, value, padding_mask, dropout):
