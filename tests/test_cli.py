@@ -162,7 +162,9 @@ def test_embed_writes_the_same_vectors_as_csv_parquet_and_h5ad(files, tmp_path):
 def test_convert_keeps_every_weight_and_the_vocabulary(files, tmp_path, capsys):
     preset = tmp_path / "preset"
     vocabulary = files["vocabulary"]
-    assert run("convert", files["model"], "--vocabulary", vocabulary, "--output", preset) == 0
+    assert run("convert", files["model"], preset, "--output", preset) == 2
+    assert "Received 2 destinations; expected one" in capsys.readouterr().err
+    assert run("convert", files["model"], preset, "--vocabulary", vocabulary) == 0
     assert "GeneformerMaskedLM with" in capsys.readouterr().out
     for model in (files["model"], preset):
         output = tmp_path / f"{model.name}.parquet"
