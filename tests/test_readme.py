@@ -1,0 +1,59 @@
+"""What the README shows is run as it stands, on real cells and with the tiny checkpoint."""
+
+import re
+import shlex
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+
+from keras_geneformer.cli import main
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+CHECKPOINT = "hf://ctheodoris/Geneformer/Geneformer-V1-10M"
+
+
+def blocks(language):
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for name, text in found if name == language]
+
+
+@pytest.fixture
+def folder(tmp_path, counts, monkeypatch):
+    """A folder with heart.h5ad, which holds short pancreas cells to be quick."""
+    adata = anndata.read_h5ad(counts / "pancreas_4tech.h5ad")
+    short = np.asarray((adata.X > 0).sum(axis=1)).ravel() < 130
+    adata[short & adata.obs["cell_type"].isin(["alpha", "beta"])].copy().write_h5ad(
+        tmp_path / "heart.h5ad"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_python_example_runs(folder, reference, dictionaries):
+    (code,) = blocks("python")
+    assert code.count('"v1"') == 1
+    assert code.count(CHECKPOINT) == 1
+    code = code.replace('"v1"', repr(str(dictionaries / "V1")))
+    code = code.replace(CHECKPOINT, str(reference / "checkpoints" / "tiny-v1"))
+    names: dict = {}
+    exec(compile(code, str(README), "exec"), names)
+    assert set(names["labels"]["label"]) <= {"alpha", "beta"}
+    assert names["adata"].obsm["X_geneformer"].shape == (len(names["adata"]), 32)
+
+
+def test_shell_example_runs(folder, reference, dictionaries):
+    (text,) = [block for block in blocks("") if "keras-geneformer tokenize" in block]
+    text = text.replace("--vocabulary v1", f"--vocabulary {dictionaries / 'V1'}")
+    text = text.replace(CHECKPOINT, str(reference / "checkpoints" / "tiny-v1"))
+    for line in text.splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "keras-geneformer"
+        assert main(arguments) == 0
+    assert {path.name for path in folder.iterdir()} >= {
+        "heart.dataset",
+        "heart_cell_types",
+        "labels.csv",
+        "heart_embedded.h5ad",
+    }
