@@ -11,7 +11,8 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from keras_geneformer import __version__
@@ -43,14 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    if options.debug:
-        logging.getLogger("keras_geneformer").setLevel(logging.DEBUG)
-    # Files from the hub are named with their checksums.
-    logging.getLogger("keras_geneformer.hub").setLevel(logging.INFO)
-    with warnings.catch_warnings():
-        if not options.debug:
-            warnings.showwarning = _show_warning
+    with _messages_for_users(options.debug):
         try:
             _choose_backend(options)
             if options.keras and not options.debug:
@@ -65,6 +59,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"error: {_one_line(error)}", file=sys.stderr)
             return 2
     return 0
+
+
+@contextmanager
+def _messages_for_users(debug: bool) -> Iterator[None]:
+    """Warnings and log lines on stderr, in one line each; as they were afterwards.
+
+    Files from the hub are named with their checksums. With --debug everything is said.
+    """
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    levels = {"keras_geneformer.hub": logging.INFO} | (
+        {"keras_geneformer": logging.DEBUG} if debug else {}
+    )
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = _show_warning
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _parser() -> argparse.ArgumentParser:
