@@ -30,12 +30,7 @@ _PRETRAINING: dict[str, Any] = {
     "learning_rate": 4e-3,
     "mask_rate": 0.2,
 }
-_FINETUNING: dict[str, Any] = {
-    "epochs": 8,
-    "batch_size": 16,
-    "learning_rate": 1e-3,
-    "pooling": "mean",
-}
+_FINETUNING: dict[str, Any] = {"epochs": 10, "batch_size": 8, "learning_rate": 5e-4}
 
 PRETRAINED = "Geneformer, pretrained here"
 RANDOM = "Geneformer, from random weights"
