@@ -41,8 +41,11 @@ def open_h5ad(path: Path, layer: str | None) -> H5adContent:
     try:
         place, var_place = _locate(file, path, layer)
         obs, var = _frame(file, "obs", path), _frame(file, var_place, path)
-        read = _reader(file[place], path)
-        shape = _shape(file[place])
+        matrix = file.get(place)
+        if matrix is None:
+            raise _damaged(path, f"it has no {place}")
+        read = _reader(matrix, path)
+        shape = _shape(matrix, path)
         if shape != (len(obs), len(var)):
             raise ValueError(
                 f"{path}: {place} has shape {shape}, obs {len(obs)} and {var_place} {len(var)} rows"
@@ -105,23 +108,42 @@ def missing_layer(name: str, layer: str | None, layers: list[str]) -> str:
 def _frame(file: h5py.File, name: str, path: Path) -> pd.DataFrame:
     from anndata.io import read_elem
 
-    if isinstance(file[name], h5py.Dataset):
+    if isinstance(file.get(name), h5py.Dataset):
         raise ValueError(
             f"{path} was written by anndata before 0.7: read it with anndata.read_h5ad and write "
             "it again"
         )
     try:
-        return read_elem(file[name])
-    except (OSError, KeyError) as error:
-        raise ValueError(f"{path}: {name} is damaged: {error}. Fetch the file again") from error
+        frame = read_elem(file[name])
+    # What anndata raises for a part that is damaged has no common type.
+    except Exception as error:
+        raise _damaged(path, f"{name} is unreadable ({error})") from error
+    if not isinstance(frame, pd.DataFrame):
+        raise _damaged(path, f"{name} is a {type(frame).__name__}, expected a table")
+    return frame
 
 
-def _shape(matrix: Any) -> tuple[int, int]:
+def _damaged(path: Path, what: str) -> ValueError:
+    return ValueError(f"{path} is damaged: {what}. Copy or download it again")
+
+
+def _shape(matrix: Any, path: Path) -> tuple[int, int]:
     if isinstance(matrix, h5py.Dataset):
-        rows, columns = matrix.shape
+        shape = matrix.shape
     else:
-        rows, columns = matrix.attrs.get("shape", matrix.attrs.get("h5sparse_shape"))
-    return int(rows), int(columns)
+        shape = matrix.attrs.get("shape", matrix.attrs.get("h5sparse_shape"))
+        if shape is None:
+            raise _damaged(path, f"{matrix.name} has no attribute shape")
+    if np.shape(shape) != (2,):
+        raise ValueError(f"{path}: {matrix.name} has shape {shape}; expected (cells, genes)")
+    return int(shape[0]), int(shape[1])
+
+
+def _check_numbers(values: h5py.Dataset, path: Path) -> None:
+    if values.dtype.kind not in "biuf" or values.dtype == np.float16:
+        raise ValueError(
+            f"{path}: {values.name} holds {values.dtype}; expected integers, float32 or float64"
+        )
 
 
 def _reader(matrix: Any, path: Path) -> _Read:
@@ -132,39 +154,86 @@ def _reader(matrix: Any, path: Path) -> _Read:
             try:
                 return read(start, stop)
             except OSError as error:
-                raise ValueError(
-                    f"{path} is damaged: cells {start} to {stop} are unreadable ({error}). Fetch "
-                    "it again"
-                ) from error
+                raise _damaged(path, f"cells {start} to {stop} are unreadable ({error})") from error
 
         return rows
 
+    shape = _shape(matrix, path)
     if isinstance(matrix, h5py.Dataset):
+        _check_numbers(matrix, path)
         return checked(lambda start, stop: sp.csr_matrix(matrix[start:stop]))
     kind = matrix.attrs.get("encoding-type", matrix.attrs.get("h5sparse_format"))
-    shape = _shape(matrix)
-    if kind in ("csc_matrix", "csc"):
-        return _csc_reader(matrix, shape, checked)
-    if kind not in ("csr_matrix", "csr"):
+    if kind not in ("csr_matrix", "csr", "csc_matrix", "csc"):
         raise ValueError(f"{path}: {matrix.name} is {kind!r}; expected CSR, CSC or a dense array")
-    bounds = matrix["indptr"][:].astype(np.int64)
+    by_column = kind in ("csc_matrix", "csc")
+    bounds = _bounds(matrix, shape[1 if by_column else 0], path)
+    if by_column:
+        return _csc_reader(matrix, bounds, shape, path, checked)
     values, columns = matrix["data"], matrix["indices"]
 
     def read_csr(start: int, stop: int) -> sp.csr_matrix:
         where = slice(bounds[start], bounds[stop])
-        parts = (values[where], columns[where], bounds[start : stop + 1] - bounds[start])
+        chosen = columns[where]
+        _check_indices(chosen, shape[1], matrix.name, path)
+        parts = (values[where], chosen, bounds[start : stop + 1] - bounds[start])
         return sp.csr_matrix(parts, shape=(stop - start, shape[1]))
 
     return checked(read_csr)
 
 
-def _csc_reader(matrix: Any, shape: tuple[int, int], checked: Callable[[_Read], _Read]) -> _Read:
+def _bounds(matrix: h5py.Group, lines: int, path: Path) -> np.ndarray:
+    """The indptr of a sparse matrix of so many rows (CSR) or columns (CSC).
+
+    Scipy trusts these arrays: where they contradict one another it reads beyond them.
+    """
+    for name in ("data", "indices", "indptr"):
+        part = matrix.get(name)
+        if not isinstance(part, h5py.Dataset) or part.ndim != 1:
+            raise _damaged(path, f"{matrix.name} has no 1-D array {name}")
+    for name in ("indices", "indptr"):
+        if matrix[name].dtype.kind not in "iu":
+            raise _damaged(path, f"{matrix.name}/{name} holds {matrix[name].dtype}, not integers")
+    _check_numbers(matrix["data"], path)
+    try:
+        bounds = matrix["indptr"][:].astype(np.int64)
+    except OSError as error:
+        raise _damaged(path, f"{matrix.name}/indptr is unreadable ({error})") from error
+    stored = len(matrix["data"])
+    if len(matrix["indices"]) != stored:
+        raise _damaged(
+            path, f"{matrix.name} has {stored} values and {len(matrix['indices'])} indices"
+        )
+    if len(bounds) != lines + 1:
+        raise _damaged(path, f"{matrix.name}/indptr has {len(bounds)} entries, not {lines + 1}")
+    if bounds[0] != 0 or bounds[-1] != stored or (np.diff(bounds) < 0).any():
+        raise _damaged(path, f"{matrix.name}/indptr does not rise from 0 to {stored}")
+    return bounds
+
+
+def _check_indices(indices: np.ndarray, size: int, name: str, path: Path) -> None:
+    if len(indices) and not (indices.min() >= 0 and indices.max() < size):
+        raise _damaged(
+            path,
+            f"{name}/indices reach from {indices.min()} to {indices.max()}, expected 0 to "
+            f"{size - 1}",
+        )
+
+
+def _csc_reader(
+    matrix: h5py.Group,
+    bounds: np.ndarray,
+    shape: tuple[int, int],
+    path: Path,
+    checked: Callable[[_Read], _Read],
+) -> _Read:
     """Rows of a column-wise matrix: every column holds some of each, so it is read whole, once."""
     whole: list[sp.csr_matrix] = []
 
     def read_csc(start: int, stop: int) -> sp.csr_matrix:
         if not whole:
-            parts = (matrix["data"][:], matrix["indices"][:], matrix["indptr"][:])
+            indices = matrix["indices"][:]
+            _check_indices(indices, shape[0], matrix.name, path)
+            parts = (matrix["data"][:], indices, bounds)
             whole.append(sp.csc_matrix(parts, shape=shape).tocsr())
         return whole[0][start:stop]
 

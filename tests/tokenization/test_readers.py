@@ -101,9 +101,68 @@ def test_damaged_chunk(tmp_path):
         file.write(b"\xff" * stored.size)
     message = message_of(path, output=tmp_path / "out.dataset")
     assert re.match(
-        rf"{path} is damaged: cells \d+ to \d+ are unreadable \(.*\)\. Fetch it", message
+        rf"{path} is damaged: cells \d+ to \d+ are unreadable \(.*\)\. Copy or down", message
     )
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.h5ad"]
+
+
+def changed(path, name, value):
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        if value is not None:
+            file[name] = value
+
+
+@pytest.mark.parametrize("layout", [sp.csr_matrix, sp.csc_matrix])
+def test_damaged_sparse_matrix(tmp_path, layout):
+    adata = synthetic_cells(20)
+    adata.X = layout(adata.X)
+    stored, lines = adata.X.nnz, len(adata.X.indptr)
+    width = adata.n_vars if layout is sp.csr_matrix else adata.n_obs
+    falling, late = adata.X.indptr.copy(), adata.X.indptr.copy()
+    falling[3], late[0] = stored + 5, 1
+    negative, large = adata.X.indices.copy(), adata.X.indices.copy()
+    negative[2], large[2] = -1, width
+    rises = f"/X/indptr does not rise from 0 to {stored}"
+    reach = rf"/X/indices reach from -?\d+ to \d+, expected 0 to {width - 1}"
+    path = tmp_path / "x.h5ad"
+    for name, value, what in [
+        ("data", None, "/X has no 1-D array data"),
+        ("indices", None, "/X has no 1-D array indices"),
+        ("indptr", None, "/X has no 1-D array indptr"),
+        ("data", adata.X.data[:-1], f"/X has {stored - 1} values and {stored} indices"),
+        ("indptr", adata.X.indptr[:-1], f"/X/indptr has {lines - 1} entries, not {lines}"),
+        ("indptr", adata.X.indptr * 1.0, "/X/indptr holds float64, not integers"),
+        ("indptr", falling, rises),
+        ("indptr", late, rises),
+        ("indices", negative, reach),
+        ("indices", large, reach),
+    ]:
+        changed(written(path, adata), f"X/{name}", value)
+        pattern = rf"{re.escape(str(path))} is damaged: {what}\. Copy or download it again"
+        assert re.fullmatch(pattern, message_of(path))
+    with h5py.File(written(path, adata), "r+") as file:
+        del file["X"].attrs["shape"]
+    assert f"{path} is damaged: /X has no attribute shape. " in message_of(path)
+
+
+def test_damaged_tables(tmp_path):
+    path = written(tmp_path / "x.h5ad")
+    changed(path, "obs/n_counts", None)
+    assert message_of(path).startswith(f"{path} is damaged: obs is unreadable (")
+    with h5py.File(written(path), "r+") as file:
+        file["var"].attrs["encoding-type"] = "nonsense"
+    assert message_of(path).startswith(f"{path} is damaged: var is unreadable (")
+
+
+def test_matrices_that_hold_no_counts(tmp_path):
+    path = written(tmp_path / "x.h5ad")
+    changed(path, "X", np.ones(20))
+    assert message_of(path) == f"{path}: /X has shape (20,); expected (cells, genes)"
+    for kind in (np.float16, "S3"):
+        changed(path, "X", np.ones((20, 120)).astype(kind))
+        what = f"/X holds {np.dtype(kind)}; expected integers, float32 or float64"
+        assert message_of(path) == f"{path}: {what}"
 
 
 def test_files_that_are_no_h5ad(tmp_path):
