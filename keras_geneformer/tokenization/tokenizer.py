@@ -113,7 +113,7 @@ class RankValueTokenizer:
             layer,
             (gene_key, n_counts_key, check_counts),
             lambda _number, chunk: chunks.append(chunk),
-            tqdm(total=adata.n_obs, **_bar(progress)),
+            adata.n_obs if progress else None,
         )
         rows = np.concatenate([chunk.rows for chunk in chunks])
         return self._dataset(chunks, adata.obs.iloc[rows], report)
@@ -155,9 +155,9 @@ class RankValueTokenizer:
         files = expand_paths(paths)
         obs, starts = joined_obs(files, layer, None if obs_columns is None else list(obs_columns))
         options = (gene_key, n_counts_key, check_counts)
-        bar = tqdm(total=len(obs), **_bar(progress))
+        expected = len(obs) if progress else None
         if output is not None:
-            self._write(output, files, layer, options, obs, starts, bar)
+            self._write(output, files, layer, options, obs, starts, expected)
             return CellDataset.load(output)
         chunks: list[TokenizedChunk] = []
         rows: list[np.ndarray] = []
@@ -166,7 +166,7 @@ class RankValueTokenizer:
             chunks.append(chunk)
             rows.append(starts[number] + chunk.rows)
 
-        report = self._tokenize(files, layer, options, keep, bar)
+        report = self._tokenize(files, layer, options, keep, expected)
         return self._dataset(chunks, obs.iloc[np.concatenate(rows)], report)
 
     def _write(
@@ -177,7 +177,7 @@ class RankValueTokenizer:
         options: _Options,
         obs: pd.DataFrame,
         starts: np.ndarray,
-        bar: tqdm,
+        expected: int | None,
     ) -> None:
         columns, kinds = encode_obs(obs, RESERVED)
         types = {name: column.type for name, column in columns.items()}
@@ -191,7 +191,7 @@ class RankValueTokenizer:
                 batch = {name: column.take(rows) for name, column in columns.items()}
                 writer.write(chunk.token_ids, chunk.lengths, batch)
 
-            report = self._tokenize(files, layer, options, write, bar)
+            report = self._tokenize(files, layer, options, write, expected)
             metadata = vocabulary_metadata(self.vocabulary) | {"report": report.to_dict()}
             writer.finish(metadata | {"obs": kinds})
 
@@ -201,11 +201,20 @@ class RankValueTokenizer:
         layer: str | None,
         options: _Options,
         take: Callable[[int, TokenizedChunk], None],
-        bar: tqdm,
+        expected: int | None,
     ) -> TokenizationReport:
-        """Send each source's chunks, with the source's number, to `take`."""
+        """Send each source's chunks, with the source's number, to `take`.
+
+        A bar for so many `expected` cells is shown; for None there is none.
+        """
         reports: list[SourceReport] = []
-        with bar:
+        with tqdm(
+            total=expected,
+            disable=expected is None,
+            desc="tokenize",
+            unit="cell",
+            unit_scale=True,
+        ) as bar:
             for number, source in enumerate(sources):
                 with opened(source, layer) as counts:
                     work = SourceTokenization(counts, self.vocabulary, self.max_length, *options)
@@ -227,7 +236,3 @@ class RankValueTokenizer:
         token_ids = np.concatenate([chunk.token_ids.astype(dtype) for chunk in chunks])
         metadata = vocabulary_metadata(self.vocabulary) | {"report": report.to_dict()}
         return CellDataset.from_token_lists(TokenLists([(token_ids, offsets)]), obs, metadata)
-
-
-def _bar(progress: bool) -> dict[str, Any]:
-    return {"unit": "cell", "unit_scale": True, "desc": "tokenize", "disable": not progress}

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from keras_geneformer import CellDataset, GeneVocabulary, RankValueTokenizer
+from keras_geneformer.cli import main
 from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
 
 VOCABULARY = GeneVocabulary(["A", "B", "C", "D"], [2, 3, 4, 5], [1.0, 2.0, 4.0, 1.0], max_length=4)
@@ -222,6 +223,18 @@ def test_a_bad_file_among_others_leaves_the_earlier_output(tmp_path):
     with pytest.raises(ValueError, match=r"b\.h5ad has negative values: -1\.0 in cell 'cell0'"):
         tokenizer.tokenize_files(tmp_path, output)
     assert ids(CellDataset.load(output)) == [[5]]
+
+
+def test_an_output_that_is_something_else_is_refused_before_the_bar_opens(tmp_path, capfd):
+    tiny_vocabulary().save(tmp_path / "vocabulary")
+    synthetic_cells(5).write_h5ad(tmp_path / "x.h5ad")
+    output = tmp_path / "mine"
+    output.mkdir()
+    (output / "notes.txt").write_text("kept")
+    arguments = ["--vocabulary", str(tmp_path / "vocabulary"), "--output", str(output)]
+    assert main(["tokenize", str(tmp_path / "x.h5ad"), *arguments]) == 2
+    assert capfd.readouterr().err.startswith(f"error: {output} exists and holds something else")
+    assert [path.name for path in output.iterdir()] == ["notes.txt"]
 
 
 def test_tokenizer_of_a_preset(tmp_path):
