@@ -10,6 +10,7 @@ from keras_geneformer.tokenization.readers import CountSource
 logger = logging.getLogger(__name__)
 
 _REMEDY = 'Use raw counts: they often stand in a layer (layer="counts") or in .raw (layer="raw")'
+_OVERRIDE = "If these are counts all the same, pass check_counts=False"
 # The log of 1 + counts per million reaches 13.8 (natural) or 19.9 (base 2); cells whose most
 # abundant gene has no more counts than that are rare in a real experiment, and have integers.
 _LARGEST_LOG = 20.0
@@ -47,27 +48,50 @@ def check_not_logarithms(source: CountSource) -> None:
 
     Up to 512 cells, spread over the source, are looked at. Refused are values that are mostly far
     from integers (more than 0.05 away) and never above 20: logarithms of counts per 10,000 or per
-    million are so. Estimated counts (RSEM, alevin, SoupX, CellBender)
-    pass, as their largest values are larger, and counts corrected for saturation also because they
-    lie near integers. Counts per 10,000 pass too: ranks within a cell do not depend on its total.
+    million are so. The values of all cells together are judged, then those of each cell: a tenth
+    of the cells, and three (or all of fewer), are enough. Estimated counts (RSEM, alevin, SoupX,
+    CellBender) pass, as their largest values are larger, and counts corrected for saturation also
+    because they lie near integers. Counts per 10,000 pass too: ranks within a cell do not depend
+    on its total. Square roots of counts are not detected. Where every value is 1, a warning is
+    logged.
 
     Args:
         source: the counts.
 
     Raises:
-        ValueError: the data look like logarithms.
+        ValueError: the data look like logarithms, or are true and false.
     """
-    values = _sample(source)
-    values = values[(values != 0) & np.isfinite(values)]
+    cells, rows = _sample(source)
+    if rows.dtype == bool:
+        raise ValueError(
+            f"{source.name} is binarised (true or false), so it does not hold counts. {_REMEDY}"
+        )
+    values = rows.data.astype(np.float64)
+    used = (values != 0) & np.isfinite(values)
+    values, owners = values[used], np.repeat(np.arange(len(cells)), np.diff(rows.indptr))[used]
     if not len(values) or values.min() < 0:
         return
     off = np.abs(values - np.rint(values))
-    if (off > 0.05).mean() > 0.5 and values.max() <= _LARGEST_LOG:
+    far = (off > 0.05).mean()
+    if far > 0.5 and values.max() <= _LARGEST_LOG:
         raise ValueError(
             f"{source.name} looks log-normalised or otherwise transformed: "
-            f"{(off > 0.05).mean():.0%} of the values looked at are no integers and the largest is "
-            f"{values.max():.2f}. {_REMEDY}. If these are counts all the same, pass "
-            "check_counts=False"
+            f"{far:.0%} of the values looked at are no integers and the largest is "
+            f"{values.max():.2f}. {_REMEDY}. {_OVERRIDE}"
+        )
+    suspects, looked_at = _transformed_cells(values, owners)
+    if len(suspects) >= max(0.1 * looked_at, min(3, looked_at)):
+        raise ValueError(
+            f"{source.name} looks log-normalised or otherwise transformed in {len(suspects)} of "
+            f"the {looked_at} cells looked at, first in "
+            f"{source.obs.index[cells[suspects[0]]]!r}: most values of theirs are no integers and "
+            f"none is above {_LARGEST_LOG:.0f}. {_REMEDY}. {_OVERRIDE}"
+        )
+    if looked_at >= 20 and (values == 1).all():
+        logger.warning(
+            "%s: every value in the %d cells looked at is 1: binarised data give no ranks",
+            source.name,
+            looked_at,
         )
     if (off > 0).any():
         logger.info(
@@ -77,10 +101,24 @@ def check_not_logarithms(source: CountSource) -> None:
         )
 
 
-def _sample(source: CountSource) -> np.ndarray:
-    """The stored values of some cells, in blocks spread over the source."""
+def _transformed_cells(values: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, int]:
+    """The owners whose own values look like logarithms, and how many owners have values."""
+    stored = np.bincount(owners)
+    far = np.bincount(owners, np.abs(values - np.rint(values)) > 0.05)
+    largest = np.zeros(len(stored))
+    np.maximum.at(largest, owners, values)
+    suspects = np.flatnonzero((far > 0.5 * stored) & (largest <= _LARGEST_LOG))
+    return suspects, int(np.count_nonzero(stored))
+
+
+def _sample(source: CountSource) -> tuple[np.ndarray, sp.csr_matrix]:
+    """Some cells, in blocks spread over the source: their numbers and their rows."""
     starts = np.unique(np.linspace(0, max(len(source) - _BLOCK_CELLS, 0), _BLOCKS).astype(int))
-    parts = [
-        source.read(start, min(start + _BLOCK_CELLS, len(source))).data for start in starts.tolist()
-    ]
-    return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+    cells = np.unique(np.concatenate([np.arange(start, start + _BLOCK_CELLS) for start in starts]))
+    cells = cells[cells < len(source)]
+    if not len(cells):
+        return cells, sp.csr_matrix((0, len(source.var)))
+    # Blocks of small sources overlap: what is left of them is read in one piece.
+    runs = np.split(cells, np.flatnonzero(np.diff(cells) > 1) + 1)
+    parts = [source.read(int(run[0]), int(run[-1]) + 1) for run in runs]
+    return cells, sp.vstack(parts, format="csr")

@@ -40,6 +40,41 @@ def test_published_counts_that_are_no_integers_pass(counts, tech):
     check_not_logarithms(anndata_source(adata, "published"))
 
 
+def with_logarithms(cells, rows):
+    adata = synthetic_cells(cells)
+    logs = np.log1p(per_ten_thousand(adata.X).toarray())
+    values = adata.X.toarray() * 50
+    values[rows] = logs[rows]
+    adata.X = sp.csr_matrix(values)
+    return adata
+
+
+def test_logarithms_in_some_cells_are_refused():
+    half = with_logarithms(1000, slice(1, None, 2))
+    message = "adata looks log-normalised or otherwise transformed in 251 of the 512 cells looked "
+    message += "at, first in 'cell1': most values of theirs are no integers and none is above 20. "
+    message += f"{REMEDY}. If these are counts all the same, pass check_counts=False"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_not_logarithms(anndata_source(half))
+    with pytest.raises(ValueError, match=r"in 3 of the 30 cells looked at, first in 'cell7': "):
+        check_not_logarithms(anndata_source(with_logarithms(30, [7, 8, 20])))
+    check_not_logarithms(anndata_source(with_logarithms(30, [7, 8])))
+
+
+def test_binarised_data(caplog):
+    adata = synthetic_cells(30)
+    adata.X = adata.X.astype(bool)
+    message = f"adata is binarised (true or false), so it does not hold counts. {REMEDY}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        tokenized(adata)
+    adata.X = adata.X.astype(np.float32)
+    tokenized(adata)
+    assert "adata: every value in the 30 cells looked at is 1: binarised data" in caplog.text
+    caplog.clear()
+    tokenized(adata[:19].copy())
+    assert "every value" not in caplog.text
+
+
 def test_the_message_gives_the_remedy():
     adata = synthetic_cells(30)
     adata.X = per_ten_thousand(adata.X)
