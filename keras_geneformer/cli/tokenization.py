@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -51,16 +52,22 @@ def _add_counts(verb: argparse.ArgumentParser) -> None:
         "--n-counts-key",
         default="n_counts",
         help="obs column with the cells' total counts (default: %(default)s; where there is none, "
-        "total_counts, else the sum over all genes)",
+        "total_counts, else the sum over all genes), or sum: always the sum over all genes",
     )
     verb.add_argument("--layer", help="layer with the counts, or raw (default: X)")
+    verb.add_argument(
+        "--no-check-counts",
+        action="store_true",
+        help="accept values that look like logarithms (default: refuse them)",
+    )
 
 
-def _counts_options(options: argparse.Namespace) -> dict[str, str | None]:
+def _counts_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "gene_key": None if options.gene_key == "var_names" else options.gene_key,
-        "n_counts_key": options.n_counts_key,
+        "n_counts_key": None if options.n_counts_key == "sum" else options.n_counts_key,
         "layer": options.layer,
+        "check_counts": not options.no_check_counts,
     }
 
 

@@ -237,6 +237,24 @@ def test_an_output_that_is_something_else_is_refused_before_the_bar_opens(tmp_pa
     assert [path.name for path in output.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("verb", ["tokenize", "fit-vocabulary"])
+def test_counts_options_of_the_command(tmp_path, capfd, verb):
+    adata = synthetic_cells(30)
+    adata.X.data = np.log1p(adata.X.data)
+    adata.obs["n_counts"] = -1.0
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    tiny_vocabulary().save(tmp_path / "vocabulary")
+    arguments = [verb, str(tmp_path / "x.h5ad"), "--output", str(tmp_path / "out")]
+    if verb == "tokenize":
+        arguments += ["--vocabulary", str(tmp_path / "vocabulary")]
+    assert main([*arguments, "--n-counts-key", "sum"]) == 2
+    assert "looks log-normalised" in capfd.readouterr().err
+    assert main([*arguments, "--no-check-counts"]) == 2
+    assert "n_counts" in capfd.readouterr().err
+    assert main([*arguments, "--no-check-counts", "--n-counts-key", "sum"]) == 0
+    assert (tmp_path / "out").is_dir()
+
+
 def test_tokenizer_of_a_preset(tmp_path):
     vocabulary = tiny_vocabulary()
     vocabulary.save(tmp_path / "vocabulary")
