@@ -163,7 +163,15 @@ def read_dataset(directory: Path) -> tuple[pa.Table, dict[str, Any] | None]:
             f"{directory} was saved with an index by an old `datasets`: load it there, call "
             "flatten_indices() and save it again"
         )
-    files = [directory / entry["filename"] for entry in state.get("_data_files", [])]
+    entries = state.get("_data_files", [])
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("filename"), str) for entry in entries
+    ):
+        raise ValueError(
+            f"{directory / STATE} has _data_files {entries!r}; expected a list of objects with a "
+            "filename. Tokenize or copy it again"
+        )
+    files = [directory / entry["filename"] for entry in entries]
     if not files:
         raise ValueError(f"{directory / STATE} names no data file")
     tables = [_map(path) for path in files]
@@ -214,6 +222,12 @@ def _ours(directory: Path) -> dict[str, Any] | None:
             f"{directory} has format version {ours.get('format_version')}; this keras_geneformer "
             f"reads version {FORMAT_VERSION}: install a newer one"
         )
+    for name, kind in (("num_cells", int), ("num_tokens", int), ("obs", dict)):
+        if not isinstance(ours.get(name), kind):
+            raise ValueError(
+                f"{directory / OURS} has {name} {ours.get(name)!r}; expected an {kind.__name__}. "
+                "Tokenize or copy it again"
+            )
     return ours
 
 

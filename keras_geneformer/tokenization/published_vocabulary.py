@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_geneformer import hub
 from keras_geneformer.tokenization.published_pickles import read_published_pickle
 
@@ -103,12 +105,22 @@ def fetch_published(
     )
 
 
+def _is_integer(token: object) -> bool:
+    return isinstance(token, int | np.integer) and not isinstance(token, bool)
+
+
 def _read(version: PublishedVersion, path_of: Callable[[str], Path]) -> dict[str, Any]:
     tokens = read_published_pickle(path_of("token_dictionary"))
     medians = read_published_pickle(path_of("gene_median_dictionary"))
     names = read_published_pickle(path_of("gene_name_id_dict"))
     mapping = read_published_pickle(path_of("ensembl_mapping_dict"))
 
+    for name, token in tokens.items():
+        if not _is_integer(token):
+            raise ValueError(
+                f"{version.file('token_dictionary')} has {name!r}: {token!r}; expected a gene id "
+                "and an integer"
+            )
     special = {name: int(token) for name, token in tokens.items() if name.startswith("<")}
     genes = sorted((gene for gene in tokens if gene not in special), key=tokens.__getitem__)
     lacking = [gene for gene in genes if gene not in medians]

@@ -86,7 +86,10 @@ class GeneVocabulary:
         version: str = "custom",
         max_length: int = 2048,
     ) -> None:
-        ids = np.asarray(tokens, dtype=np.int32)
+        given_ids = np.asarray(tokens)
+        if len(given_ids) and given_ids.dtype.kind not in "iu":
+            raise ValueError(f"tokens are {given_ids.dtype}; expected integers")
+        ids = given_ids.astype(np.int32)
         order = np.argsort(ids, kind="stable")
         self.tokens = ids[order]
         self.genes = np.asarray(genes, dtype=str)[order]

@@ -263,6 +263,25 @@ def test_damaged_directories(tmp_path):
         CellDataset.load(path)
 
 
+@pytest.mark.parametrize("name", ["num_tokens", "obs"])
+def test_manifest_that_lacks_an_entry(tmp_path, name):
+    path = saved(tmp_path / "x.dataset")
+    ours = json.loads((path / "keras_geneformer.json").read_text())
+    del ours[name]
+    (path / "keras_geneformer.json").write_text(json.dumps(ours))
+    with pytest.raises(ValueError, match=rf"keras_geneformer\.json has {name} None; expected an "):
+        CellDataset.load(path)
+
+
+def test_state_that_names_no_files(tmp_path):
+    path = saved(tmp_path / "x.dataset")
+    for files in (["a"], "a", [{"filename": 3}]):
+        (path / "state.json").write_text(json.dumps({"_data_files": files}))
+        message = f"state.json has _data_files {files!r}; expected a list of objects with a filena"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            CellDataset.load(path)
+
+
 def test_swapped_data_file_is_noticed(tmp_path):
     one, other = saved(tmp_path / "x.dataset"), tmp_path / "y.dataset"
     CellDataset(IDS[:2]).save(other)

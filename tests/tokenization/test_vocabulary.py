@@ -1,3 +1,4 @@
+import pickle
 import re
 import shutil
 
@@ -173,6 +174,8 @@ def test_lookups():
         ({"medians": [1.0, 0.0]}, "1 medians are not above zero, among them that of B"),
         ({"medians": [1.0, np.nan]}, "1 medians are not above zero, among them that of B"),
         ({"genes": ["A", "a"]}, "a gene id stands twice in genes"),
+        ({"tokens": ["2", "3"]}, "tokens are <U1; expected integers"),
+        ({"tokens": [2, 5.5]}, "tokens are float64; expected integers"),
         ({"tokens": [2, 2]}, "each stand for one gene or special"),
         ({"tokens": [1, 2]}, "each stand for one gene or special"),
         ({"special_tokens": {"<pad>": 0}}, r"special_tokens are \['<pad>'\]; expected <pad> and"),
@@ -184,3 +187,19 @@ def test_contradictions_are_refused(changes, message):
     fields = {"genes": ["A", "B"], "tokens": [2, 3], "medians": [1.0, 2.0]}
     with pytest.raises((ValueError, IndexError), match=message):
         GeneVocabulary(**(fields | changes))
+
+
+@pytest.mark.parametrize("entry", [{"ENSG1": "9"}, {"ENSG1": 5.5}, {"<cls>": "9"}])
+def test_published_tokens_that_are_no_integers(tmp_path, entry):
+    tokens = {"<pad>": 0, "<mask>": 1, **entry}
+    for kind, content in [
+        ("token_dictionary", tokens),
+        ("gene_median_dictionary", {"ENSG1": 1.0}),
+        ("gene_name_id_dict", {"A": "ENSG1"}),
+        ("ensembl_mapping_dict", {"A": "ENSG1"}),
+    ]:
+        (tmp_path / f"{kind}_gc30M.pkl").write_bytes(pickle.dumps(content))
+    [(name, token)] = entry.items()
+    message = f"token_dictionary_gc30M.pkl has {name!r}: {token!r}; expected a gene id and an int"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        GeneVocabulary.load(tmp_path)
