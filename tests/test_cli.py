@@ -240,3 +240,26 @@ def test_perturb_asks_for_cells_and_genes_by_name(files, tmp_path, capsys):
     assert "no cell has it; cell_type holds alpha, beta" in capsys.readouterr().err
     assert run(*common, "--where", "cell_type") == 2
     assert "expected COLUMN=VALUE" in capsys.readouterr().err
+
+
+def test_nothing_of_the_users_is_replaced_and_nothing_is_trained_in_vain(
+    files, tmp_path, capsys, monkeypatch
+):
+    counts = tmp_path / "counts.h5ad"
+    counts.write_bytes(files["h5ad"].read_bytes())
+    embed = ("embed", files["cells"], "--model", files["model"], "--output")
+    assert run(*embed, counts) == 2
+    assert "holds no embedding written by this command" in capsys.readouterr().err
+    assert counts.read_bytes() == files["h5ad"].read_bytes()
+    for _ in range(2):
+        assert run(*embed, tmp_path / "embedded.h5ad") == 0
+
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("keep")
+    monkeypatch.setattr("keras_geneformer.training.loop.train", None)
+    common = (files["cells"], "--model", files["model"], "--output", folder)
+    for verb, options in (("pretrain", ()), ("finetune-cells", ("--label-key", "cell_type"))):
+        assert run(verb, *common, *options) == 2
+        assert f"error: {folder} exists and holds something else" in capsys.readouterr().err
+    assert (folder / "notes.txt").read_text() == "keep"

@@ -97,7 +97,11 @@ def _embed(
 ) -> pd.DataFrame:
     model = pooled_states(backbone, layer, pooling)
     check_vocabulary(
-        cells, backbone.vocabulary_checksum, backbone.vocabulary_size, backbone.max_sequence_length
+        cells,
+        backbone.vocabulary_checksum,
+        backbone.vocabulary_size,
+        backbone.max_sequence_length,
+        backbone.special_token_ids,
     )
     special = special_ids(cells, backbone)
     check_pooling(cells, pooling, special)

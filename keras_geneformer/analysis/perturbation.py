@@ -89,7 +89,11 @@ def perturb(
     backbone = backbone_of(model)
     states = pooled_states(backbone, layer, pooling)
     check_vocabulary(
-        cells, backbone.vocabulary_checksum, backbone.vocabulary_size, backbone.max_sequence_length
+        cells,
+        backbone.vocabulary_checksum,
+        backbone.vocabulary_size,
+        backbone.max_sequence_length,
+        backbone.special_token_ids,
     )
     special = special_ids(cells, backbone)
     check_pooling(cells, pooling, special)

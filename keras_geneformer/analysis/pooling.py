@@ -73,7 +73,11 @@ def check_pooling(cells: Any, pooling: str, special: np.ndarray) -> None:
     """
     offsets = np.asarray(cells.offsets)
     if pooling == "cls":
-        cls = (cells.special_tokens or {}).get("<cls>")
+        if cells.special_tokens:
+            cls = cells.special_tokens.get("<cls>")
+        else:
+            # Published datasets name no special tokens; where a model has <cls>, its id is third.
+            cls = special[2] if len(special) > 2 else None
         if cls is None or np.any(np.asarray(cells.token_ids)[offsets[:-1]] != cls):
             raise ValueError(
                 'Received pooling="cls", but not every cell begins with <cls> (special tokens: '

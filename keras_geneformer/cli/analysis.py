@@ -5,7 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keras_geneformer.cli.output import TABLES, file_of, write_adata, write_table
+from keras_geneformer.cli.output import (
+    MARK,
+    TABLES,
+    file_of,
+    refuse_foreign_h5ad,
+    write_adata,
+    write_table,
+)
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -73,6 +80,8 @@ def _add_states(verb: argparse.ArgumentParser, poolings: tuple[str, ...]) -> Non
 def _embed(options: argparse.Namespace) -> None:
     from keras_geneformer import CellDataset, embed_cells
 
+    if options.output.suffix == ".h5ad":
+        refuse_foreign_h5ad(options.output)
     cells = CellDataset.load(options.dataset)
     embedding = embed_cells(
         options.model,
@@ -86,7 +95,8 @@ def _embed(options: argparse.Namespace) -> None:
         from anndata import AnnData
 
         vectors = embedding.to_numpy()
-        write_adata(AnnData(obs=cells.obs, obsm={"X_geneformer": vectors}), options.output)
+        adata = AnnData(obs=cells.obs, obsm={"X_geneformer": vectors}, uns={MARK: "embed"})
+        write_adata(adata, options.output)
     else:
         write_table(embedding, options.output)
     print(f"{len(embedding)} cells x {embedding.shape[1]} dimensions in {options.output}")

@@ -12,6 +12,9 @@ import pandas as pd
 
 TABLES = (".parquet", ".csv")
 
+MARK = "keras_geneformer"
+"""Key in `uns` of the AnnData files written here."""
+
 
 def file_of(*suffixes: str) -> Callable[[str], Path]:
     """An argparse type: a path with one of these suffixes, refused before any work is done."""
@@ -50,6 +53,24 @@ def write_table(table: pd.DataFrame, path: Path, *, index: bool = True) -> None:
             table.rename(columns=str).to_parquet(beside, index=index)
         else:
             table.to_csv(beside, index=index)
+
+
+def refuse_foreign_h5ad(path: Path) -> None:
+    """Refuse to replace an AnnData file that was not written here: it may be somebody's counts."""
+    if not path.exists():
+        return
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            ours = MARK in file.get("uns", ())
+    except OSError:
+        ours = False
+    if not ours:
+        raise FileExistsError(
+            f"{path} exists and holds no embedding written by this command; it is left as it is. "
+            "Choose another name"
+        )
 
 
 def write_adata(adata: Any, path: Path) -> None:

@@ -115,7 +115,10 @@ def _pretrain(options: argparse.Namespace) -> None:
     import numpy as np
 
     from keras_geneformer import CellDataset, GeneVocabulary, pretrain
+    from keras_geneformer.models.presets import check_model_vocabulary, is_replaceable
+    from keras_geneformer.tokenization.publishing import check_destination
 
+    check_destination(options.output, is_replaceable)
     cells = CellDataset.load(options.dataset)
     vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else None
     held = None
@@ -124,8 +127,11 @@ def _pretrain(options: argparse.Namespace) -> None:
 
         rows, held_rows = split_by_cell(np.zeros(len(cells)), options.validation, options.seed)
         cells, held = cells.subset(rows), cells.subset(held_rows)
+    model = _model_to_pretrain(options, cells)
+    if vocabulary is not None:
+        check_model_vocabulary(model, vocabulary)
     result = pretrain(
-        _model_to_pretrain(options, cells),
+        model,
         cells,
         epochs=options.epochs,
         steps=options.steps,
@@ -214,6 +220,8 @@ def _finetune_cells(options: argparse.Namespace) -> None:
         + f"\nclassifier, {', '.join(sorted(path.name for path in output.glob('*.[cjp][sn]*')))} "
         f"in {output}"
     )
+    if not (output / "vocabulary").is_dir():
+        print("no vocabulary is kept with it (--vocabulary keeps one)")
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -1,8 +1,15 @@
 """A dataset meets a model: do they speak of the same tokens?"""
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+_logger = logging.getLogger(__name__)
+
+_CLS, _EOS = 2, 3
+"""Ids of `<cls>` and `<eos>` in the published V2 vocabulary."""
 
 
 def check_vocabulary(
@@ -10,6 +17,7 @@ def check_vocabulary(
     checksum: str | None,
     vocabulary_size: int,
     max_sequence_length: int | None = None,
+    special_token_ids: Sequence[int] | None = None,
 ) -> None:
     """Refuse cells that a model would read as nonsense.
 
@@ -18,12 +26,14 @@ def check_vocabulary(
         checksum: of the vocabulary that the model was made with; None where it is not known.
         vocabulary_size: number of token ids of the model.
         max_sequence_length: most tokens that the model takes a cell.
+        special_token_ids: the model's token ids that are no genes.
 
     Raises:
         ValueError: there are no cells; a cell has no tokens; the checksums differ; one of them is
             unknown and the vocabularies' sizes differ; a token id is outside the model's
-            vocabulary; or a cell is longer than the model takes (it is refused rather than cut,
-            because a cut V2 cell would lose its `<eos>`).
+            vocabulary; cells of an unknown vocabulary all stand between `<cls>` and `<eos>`, which
+            the model does not have; or a cell is longer than the model takes (it is refused rather
+            than cut, because a cut V2 cell would lose its `<eos>`).
     """
     if len(cells) == 0:
         raise ValueError("There are no cells in the dataset.")
@@ -56,9 +66,27 @@ def check_vocabulary(
             f"The cells hold token id {wrong}, and the model's ids go from 0 to "
             f"{vocabulary_size - 1}: they were tokenized with another vocabulary."
         )
+    if theirs is None and size is None and special_token_ids is not None:
+        _check_frame(cells, tokens, special_token_ids)
     longest = int(lengths.max())
     if max_sequence_length is not None and longest > max_sequence_length:
         raise ValueError(
             f"The longest cell has {longest} tokens, and the model takes {max_sequence_length}: "
             f"tokenize again with max_length={max_sequence_length}."
+        )
+
+
+def _check_frame(cells: Any, tokens: np.ndarray, special_token_ids: Sequence[int]) -> None:
+    """Tell V1 cells from V2 cells where the dataset does not say, as the published ones do not."""
+    offsets = np.asarray(cells.offsets)
+    framed = bool(np.all(tokens[offsets[:-1]] == _CLS) and np.all(tokens[offsets[1:] - 1] == _EOS))
+    if framed and _CLS not in special_token_ids:
+        raise ValueError(
+            "Every cell begins with token 2 and ends with token 3, as V2 cells do (<cls>, <eos>), "
+            "and the model's vocabulary has neither: tokenize again with the model's vocabulary."
+        )
+    if not framed and _CLS in special_token_ids:
+        _logger.warning(
+            "The cells do not say which vocabulary they were tokenized with, and do not begin and "
+            "end with <cls> and <eos> as the model's do. Are they of its vocabulary?"
         )

@@ -32,6 +32,14 @@ _PRETRAINING: dict[str, Any] = {
 }
 _FINETUNING: dict[str, Any] = {"epochs": 10, "batch_size": 8, "learning_rate": 5e-4}
 
+_WRITTEN = {
+    *("report.html", "cells.dataset", "vocabulary", "pretrained", "classifier"),
+    *("loss.png", "umap.png", "confusion.png", "top_genes.png"),
+    *("scores.csv", "pretraining.csv", "finetuning.csv", "predictions.csv", "confusion.csv"),
+    *("embedding.csv", "umap.csv", "perturbation.csv", "top_genes.csv"),
+}
+"""All that a report's directory holds: one with anything else is not replaced."""
+
 PRETRAINED = "Geneformer, pretrained here"
 RANDOM = "Geneformer, from random weights"
 REGRESSION = "logistic regression"
@@ -100,7 +108,9 @@ def run_demo(
 
 
 def _is_report(directory: Path) -> bool:
-    return (directory / "report.html").is_file()
+    """Whether a directory is an earlier report, and holds nothing else."""
+    names = {path.name for path in directory.iterdir()}
+    return "report.html" in names and names <= _WRITTEN
 
 
 def _run(directory: Path, seed: int, progress: bool) -> tuple[_Findings, str]:

@@ -60,7 +60,8 @@ class GeneformerBackbone(PresetModel):
         special_token_ids=(0, 1),
         vocabulary_checksum=None,
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         attention_dropout = dropout if attention_dropout is None else attention_dropout
 
@@ -97,7 +98,7 @@ class GeneformerBackbone(PresetModel):
         x = embeddings(inputs["token_ids"])
         for block in blocks:
             x = block(x, inputs["padding_mask"])
-        super().__init__(inputs=inputs, outputs=x, **kwargs)
+        super().__init__(inputs=inputs, outputs=x, name=name, trainable=trainable)
 
         # Config
         self.dtype_policy = policy

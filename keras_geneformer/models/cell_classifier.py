@@ -48,7 +48,8 @@ class GeneformerCellClassifier(TaskModel):
         pooling="first",
         head_layers=0,
         head_dropout=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         num_classes, classes = class_names(num_classes, classes)
         if pooling not in ("first", "mean", "cls"):
@@ -86,7 +87,7 @@ class GeneformerCellClassifier(TaskModel):
             x = block(x, inputs["padding_mask"])
         x = pool(x, inputs["token_ids"], inputs["padding_mask"])
         outputs = scores(dropout(pooler(x)))
-        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        super().__init__(inputs=inputs, outputs=outputs, name=name, trainable=trainable)
 
         # Config
         self.backbone = backbone

@@ -41,7 +41,8 @@ class GeneformerGeneClassifier(TaskModel):
         classes=None,
         head_layers=0,
         head_dropout=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         num_classes, classes = class_names(num_classes, classes)
         head_dropout = backbone.dropout if head_dropout is None else head_dropout
@@ -58,7 +59,7 @@ class GeneformerGeneClassifier(TaskModel):
         x = backbone(inputs)
         for block in blocks:
             x = block(x, inputs["padding_mask"])
-        super().__init__(inputs=inputs, outputs=scores(dropout(x)), **kwargs)
+        super().__init__(inputs=inputs, outputs=scores(dropout(x)), name=name, trainable=trainable)
 
         # Config
         self.backbone = backbone

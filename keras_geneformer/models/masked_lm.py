@@ -30,7 +30,7 @@ class GeneformerMaskedLM(TaskModel):
         (1, 1, 30)
     """
 
-    def __init__(self, backbone, **kwargs):
+    def __init__(self, backbone, name=None, trainable=True):
         # Layers
         head = MaskedLMHead(
             backbone.get_layer("embeddings").token_embedding,
@@ -45,7 +45,12 @@ class GeneformerMaskedLM(TaskModel):
         inputs = token_inputs()
         positions = keras.Input((None,), dtype="int32", name="mask_positions")
         scores = head(backbone(inputs), positions)
-        super().__init__(inputs={**inputs, "mask_positions": positions}, outputs=scores, **kwargs)
+        super().__init__(
+            inputs={**inputs, "mask_positions": positions},
+            outputs=scores,
+            name=name,
+            trainable=trainable,
+        )
 
         # Config
         self.backbone = backbone

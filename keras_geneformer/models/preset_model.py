@@ -56,6 +56,19 @@ class TaskModel(PresetModel):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Rebuild from `get_config`, backbone and all."""
-        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(**{**config, "backbone": backbone})
+        """Rebuild from `get_config`, backbone and all.
+
+        Raises:
+            ValueError: the config names another class than `GeneformerBackbone`; none is built.
+        """
+        from keras_geneformer.models.backbone import GeneformerBackbone
+
+        backbone = config.get("backbone") if isinstance(config, dict) else None
+        backbone = backbone if isinstance(backbone, dict) else {}
+        name = backbone.get("class_name")
+        if name != "GeneformerBackbone" or not isinstance(backbone.get("config"), dict):
+            raise ValueError(
+                f"Received a {cls.__name__} configuration whose backbone is {name!r}; expected "
+                "'GeneformerBackbone' and its configuration. Copy the preset again."
+            )
+        return cls(**{**config, "backbone": GeneformerBackbone.from_config(backbone["config"])})

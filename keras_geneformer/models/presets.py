@@ -21,6 +21,11 @@ logger = logging.getLogger(__name__)
 PRESET_FILE = "preset.json"
 WEIGHTS_FILE = "model.weights.h5"
 VOCABULARY_DIRECTORY = "vocabulary"
+OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY} | {
+    *("history.csv", "predictions.csv", "confusion.csv", "metrics.json"),
+    *("loss.png", "confusion.png"),
+}
+"""What saving and the training recipes write; a directory with anything else is not replaced."""
 FORMAT = 1
 DESCRIPTION_KEYS = {"config", "weights_sha256", "vocabulary", "vocabulary_checksum"}
 """What preset.json holds besides its format and the class of the model."""
@@ -50,11 +55,11 @@ def save_preset(model, directory, vocabulary=None):
     config = model.get_config()
     backbone = _backbone_config(config)
     if vocabulary is not None:
-        _check_vocabulary(model, vocabulary)
+        check_model_vocabulary(model, vocabulary)
         # A model that did not know its vocabulary knows it from now on.
         backbone["vocabulary_checksum"] = vocabulary.checksum
         backbone["special_token_ids"] = sorted(vocabulary.special_tokens.values())
-    with publish_directory(directory, is_preset) as partial:
+    with publish_directory(directory, is_replaceable) as partial:
         model.save_weights(partial / WEIGHTS_FILE)
         if vocabulary is not None:
             vocabulary.save(partial / VOCABULARY_DIRECTORY)
@@ -162,6 +167,11 @@ def preset_vocabulary(preset, revision=None):
     return vocabulary
 
 
+def is_replaceable(directory):
+    """Whether a directory is a preset that holds nothing but what this package writes."""
+    return is_preset(directory) and {path.name for path in Path(directory).iterdir()} <= OWN_FILES
+
+
 def is_preset(directory):
     """Whether a directory is a preset of ours."""
     return (Path(directory) / PRESET_FILE).is_file()
@@ -236,7 +246,7 @@ def convert_checkpoint(source, destination, vocabulary=None):
         vocabulary = GeneVocabulary.load(vocabulary)
     model = load_published(directory)
     if vocabulary is not None:
-        _check_vocabulary(model, vocabulary)
+        check_model_vocabulary(model, vocabulary)
         backbone = model.backbone
         backbone.vocabulary_checksum = vocabulary.checksum
         backbone.special_token_ids = tuple(sorted(vocabulary.special_tokens.values()))
@@ -255,7 +265,8 @@ def _fits(model, name, value):
     return value is None or getattr(model, name) == value
 
 
-def _check_vocabulary(model, vocabulary):
+def check_model_vocabulary(model, vocabulary):
+    """Raise a ValueError where a vocabulary is not the one a model's weights belong to."""
     backbone = model if isinstance(model, GeneformerBackbone) else model.backbone
     if vocabulary.size != backbone.vocabulary_size:
         raise ValueError(

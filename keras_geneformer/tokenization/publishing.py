@@ -48,8 +48,7 @@ def publish_directory(
         ['a.txt']
     """
     destination = Path(destination)
-    _check_replaceable(destination, replaceable)
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    check_destination(destination, replaceable)
     prefix = f".{destination.name}.partial-"
     for leftover in destination.parent.glob(glob.escape(prefix) + "*"):
         logger.warning("%s is being written or was left by an interrupted save", leftover)
@@ -62,6 +61,32 @@ def publish_directory(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def check_destination(destination: str | os.PathLike, replaceable: Callable[[Path], bool]) -> None:
+    """Refuse, before any work is done, a directory that could not be written at the end.
+
+    Args:
+        destination: the directory to write; folders above it are made.
+        replaceable: whether an existing, non-empty directory may be replaced.
+
+    Raises:
+        FileExistsError: the destination exists and may not be replaced.
+        PermissionError: nothing can be written beside it.
+    """
+    destination = Path(destination)
+    _check_replaceable(destination, replaceable)
+    parent = destination.parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(parent, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise PermissionError(
+            f"{destination} cannot be written: {parent} is no folder that can be written to. "
+            "Choose another place"
+        )
 
 
 def _check_replaceable(destination: Path, replaceable: Callable[[Path], bool]) -> None:

@@ -15,7 +15,9 @@ from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.data.loader import CellBatches
 from keras_geneformer.models.backbone_of import backbone_of, copy_backbone
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
-from keras_geneformer.training.finetune_output import check_output, write_output
+from keras_geneformer.models.presets import is_replaceable
+from keras_geneformer.tokenization.publishing import check_destination
+from keras_geneformer.training.finetune_output import kept_vocabulary, write_output
 from keras_geneformer.training.freezing import freeze_backbone
 from keras_geneformer.training.loop import train
 from keras_geneformer.training.metrics import classification_metrics, confusion_table
@@ -125,16 +127,23 @@ def finetune_cells(
         raise ValueError(f"warmup is a share of the steps, between 0 and 1, not {warmup}.")
     training_rows, validation_rows = _split(cells, labels, validation, seed)
     if output is not None:
-        check_output(output)
+        check_destination(output, is_replaceable)
     given = backbone_of(model_or_preset)
     check_vocabulary(
-        cells, given.vocabulary_checksum, given.vocabulary_size, given.max_sequence_length
+        cells,
+        given.vocabulary_checksum,
+        given.vocabulary_size,
+        given.max_sequence_length,
+        given.special_token_ids,
     )
+    if output is not None:
+        vocabulary = kept_vocabulary(model_or_preset, vocabulary, given)
 
     keras.utils.set_random_seed(seed)
     backbone = copy_backbone(given)
-    if backbone.vocabulary_checksum is None:
+    if backbone.vocabulary_checksum is None and cells.vocabulary_checksum is not None:
         backbone.vocabulary_checksum = cells.vocabulary_checksum
+        backbone.special_token_ids = tuple(sorted(cells.special_tokens.values()))
     classifier = GeneformerCellClassifier(
         backbone, classes=classes.tolist(), pooling=pooling, head_layers=head_layers
     )
@@ -174,7 +183,7 @@ def finetune_cells(
         confusion=confusion_table(held.labels, predictions["label"].to_numpy(), classifier.classes),
     )
     if output is not None:
-        write_output(result, output, model_or_preset, vocabulary)
+        write_output(result, output, vocabulary)
     return result
 
 

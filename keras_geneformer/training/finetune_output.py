@@ -2,41 +2,38 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
-from keras_geneformer.models.presets import is_preset, preset_vocabulary
+from keras_geneformer.models.presets import (
+    check_model_vocabulary,
+    is_replaceable,
+    preset_vocabulary,
+)
 from keras_geneformer.tokenization.publishing import publish_directory
 
 
-def check_output(output: str | os.PathLike) -> None:
-    """Refuse, before any work is done, a directory that could not be written at the end.
+def kept_vocabulary(model_or_preset: Any, vocabulary: Any, backbone: Any) -> Any:
+    """The vocabulary to keep in the output: the one given, else the preset's; None without.
 
     Raises:
-        FileExistsError: it holds something that is not a preset.
+        ValueError: it is not the one the backbone's weights belong to.
     """
-    path = Path(output)
-    if path.exists() and not (path.is_dir() and (is_preset(path) or not any(path.iterdir()))):
-        raise FileExistsError(
-            f"{path} exists and is not a preset, so it will not be replaced: choose another name, "
-            "or remove it."
-        )
+    if vocabulary is None and isinstance(model_or_preset, (str, os.PathLike)):
+        vocabulary = preset_vocabulary(model_or_preset)
+    if vocabulary is not None:
+        check_model_vocabulary(backbone, vocabulary)
+    return vocabulary
 
 
-def write_output(
-    result: Any, output: str | os.PathLike, model_or_preset: Any, vocabulary: Any = None
-) -> None:
+def write_output(result: Any, output: str | os.PathLike, vocabulary: Any = None) -> None:
     """Write the classifier's preset and its tables, all at once or not at all.
 
     Args:
         result: a `FinetuneResult`.
         output: the directory; an earlier preset there is replaced.
-        model_or_preset: what was fine-tuned; where it is a preset, its vocabulary is kept.
-        vocabulary: the vocabulary to keep instead.
+        vocabulary: the `GeneVocabulary` to keep in the preset.
     """
-    if vocabulary is None and isinstance(model_or_preset, (str, os.PathLike)):
-        vocabulary = preset_vocabulary(model_or_preset)
-    with publish_directory(output, is_preset) as partial:
+    with publish_directory(output, is_replaceable) as partial:
         result.model.save_to_preset(partial, vocabulary=vocabulary)
         result.history.to_csv(partial / "history.csv", index=False)
         result.predictions.to_csv(partial / "predictions.csv")

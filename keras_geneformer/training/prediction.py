@@ -55,6 +55,7 @@ def predict(
         classifier.vocabulary_checksum,
         backbone.vocabulary_size,
         backbone.max_sequence_length,
+        backbone.special_token_ids,
     )
     forward = compile_forward(classifier)
     probabilities = class_probabilities(

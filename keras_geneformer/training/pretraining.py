@@ -98,6 +98,7 @@ def pretrain(
                 masked_lm.vocabulary_checksum,
                 backbone.vocabulary_size,
                 backbone.max_sequence_length,
+                backbone.special_token_ids,
             )
     if (epochs if steps is None else steps) < 1:
         raise ValueError(f"Nothing to train: epochs={epochs}, steps={steps}; expected 1 or more.")
@@ -125,8 +126,9 @@ def pretrain(
         ),
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    if backbone.vocabulary_checksum is None:
+    if backbone.vocabulary_checksum is None and cells.vocabulary_checksum is not None:
         backbone.vocabulary_checksum = cells.vocabulary_checksum
+        backbone.special_token_ids = tuple(sorted(cells.special_tokens.values()))
     after_epoch = None
     if validation is not None:
         held = CellBatches(

@@ -51,3 +51,15 @@ def test_refuses_cells_too_long_or_empty_or_none():
         check_vocabulary(CellDataset([[2], np.empty(0, int)]), None, 122)
     with pytest.raises(ValueError, match=r"There are no cells in the dataset\."):
         check_vocabulary(CellDataset([]), None, 122)
+
+
+def test_cells_of_an_unknown_vocabulary_betray_a_v2_one_by_their_ends(caplog):
+    framed = CellDataset([np.array([2, 9, 8, 3]), np.array([2, 7, 3])])
+    bare = CellDataset([np.array([9, 8]), np.array([7, 2])])
+    with pytest.raises(ValueError, match="begins with token 2 and ends with token 3"):
+        check_vocabulary(framed, None, 30, 16, (0, 1))
+    check_vocabulary(framed, None, 30, 16, (0, 1, 2, 3))
+    check_vocabulary(bare, None, 30, 16, (0, 1))
+    assert not caplog.records
+    check_vocabulary(bare, None, 30, 16, (0, 1, 2, 3))
+    assert "do not say which vocabulary" in caplog.text

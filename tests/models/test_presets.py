@@ -304,3 +304,25 @@ def test_an_interrupted_save_leaves_the_earlier_preset(classifier, preset, monke
     other.save_to_preset(preset)
     assert same_weights(GeneformerCellClassifier.from_preset(preset), other)
     assert not (preset / "vocabulary").exists()
+
+
+def test_a_preset_with_a_strangers_file_is_not_replaced(preset):
+    (preset / "notes.txt").write_text("two years of work")
+    with pytest.raises(FileExistsError, match="holds something else"):
+        small().save_to_preset(preset)
+    assert (preset / "notes.txt").read_text() == "two years of work"
+
+
+@pytest.mark.parametrize("cls", MODELS[1:])
+def test_only_a_backbone_is_built_from_a_configuration(cls):
+    foreign = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}}
+    for backbone in (foreign, None, {"class_name": "GeneformerBackbone"}):
+        with pytest.raises(ValueError, match=r"expected 'GeneformerBackbone'"):
+            cls.from_config({"backbone": backbone})
+
+
+def test_misspelt_arguments_are_refused():
+    with pytest.raises(TypeError, match="poolling"):
+        GeneformerCellClassifier(small(), num_classes=2, poolling="mean")
+    with pytest.raises(TypeError, match="num_layer"):
+        small(num_layer=3)

@@ -143,7 +143,7 @@ def test_refuses(backbone, options, message):
 
 def test_refuses_an_output_that_is_something_else(backbone, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="exists and is not a preset, so it will not be"):
+    with pytest.raises(FileExistsError, match="exists and holds something else"):
         finetune_cells(backbone, synthetic_dataset(12), "cell_type", output=tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
