@@ -239,8 +239,8 @@ def _words(
             "how far the cell moved. "
             + "; ".join(f"{name}: {', '.join(genes)}" for name, genes in top.items())
             + " moved them most. Part of that is rank: without a gene, all below it move up by "
-            "one, so genes at the top move a cell more. With so small a model this is a sketch of the "
-            "method, not a finding about these genes."
+            "one, so genes at the top move a cell more. With so small a model this is a sketch of "
+            "the method, not a finding about these genes."
         ),
     }
 
