@@ -57,3 +57,11 @@ def test_shell_example_runs(folder, reference, dictionaries):
         "labels.csv",
         "heart_embedded.h5ad",
     }
+
+
+def test_nothing_is_left_to_fill_in_and_every_link_leads_somewhere():
+    text = README.read_text()
+    assert not re.findall(r"@[A-Z]+@", text)
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    assert len(targets) >= 5
+    assert [target for target in targets if not (README.parent / target).is_file()] == []
