@@ -1,0 +1,44 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keras_geneformer.tokenization.processes import SameProcess, worker_pool
+
+# A script without `if __name__ == "__main__"`, as people write them, that holds a backend.
+_SCRIPT = """
+import math, sys, types
+sys.modules["torch"] = types.ModuleType("torch")
+from keras_geneformer.tokenization.processes import worker_pool
+with worker_pool(2) as pool:
+    print(type(pool).__module__, list(pool.map(math.factorial, [3, 4])))
+"""
+
+
+def test_one_worker_is_this_process():
+    with worker_pool(1) as pool:
+        assert pool.submit(os.getpid).result() == os.getpid()
+
+
+def test_errors_are_kept_for_the_result():
+    future = SameProcess().submit(int, "x")
+    assert isinstance(future.exception(), ValueError)
+
+
+def test_several_are_others():
+    with worker_pool(2) as pool:
+        assert pool.submit(os.getpid).result() != os.getpid()
+
+
+def test_none_is_refused():
+    with pytest.raises(ValueError, match=r"^workers is 0; expected 1 or more$"), worker_pool(0):
+        pass
+
+
+def test_with_a_backend_loaded_processes_start_anew():
+    result = subprocess.run(
+        [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout.startswith("joblib.externals.loky")
+    assert result.stdout.strip().endswith("[6, 24]")
