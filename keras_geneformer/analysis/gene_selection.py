@@ -45,7 +45,12 @@ def check_presence(cells: Any, wanted: np.ndarray | None, genes: Any) -> None:
     """Refuse genes of which none is in any cell; warn of those in no cell."""
     if wanted is None:
         return
-    absent = [str(g) for g, t in zip(genes, wanted) if not np.any(cells.token_ids == t)]
+    missing = np.unique(wanted)
+    for token_ids, _ in cells.token_lists.pieces():
+        missing = np.setdiff1d(missing, token_ids[np.isin(token_ids, missing)])
+        if not len(missing):
+            return
+    absent = [str(gene) for gene, token in zip(genes, wanted) if token in missing]
     if len(absent) == len(wanted):
         raise ValueError(
             f"None of the {len(wanted)} genes is in any of the cells: {', '.join(absent[:10])}."

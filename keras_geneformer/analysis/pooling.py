@@ -71,21 +71,24 @@ def check_pooling(cells: Any, pooling: str, special: np.ndarray) -> None:
         ValueError: `"cls"` with cells that do not begin with `<cls>`; `"mean"` with a cell that has
             no gene.
     """
-    offsets = np.asarray(cells.offsets)
+    pieces = cells.token_lists.pieces()
     if pooling == "cls":
         if cells.special_tokens:
             cls = cells.special_tokens.get("<cls>")
         else:
             # Published datasets name no special tokens; where a model has <cls>, its id is third.
             cls = special[2] if len(special) > 2 else None
-        if cls is None or np.any(np.asarray(cells.token_ids)[offsets[:-1]] != cls):
+        if cls is None or any(np.any(ids[offsets[:-1]] != cls) for ids, offsets in pieces):
             raise ValueError(
                 'Received pooling="cls", but not every cell begins with <cls> (special tokens: '
                 f'{cells.special_tokens}): use pooling="mean", or "first" for the first token.'
             )
     if pooling == "mean":
-        genes = ~np.isin(np.asarray(cells.token_ids), special)
-        empty = np.flatnonzero(np.add.reduceat(genes, offsets[:-1], dtype=np.int64) == 0)
+        genes = [
+            np.add.reduceat(~np.isin(ids, special), offsets[:-1], dtype=np.int64)
+            for ids, offsets in pieces
+        ]
+        empty = np.flatnonzero(np.concatenate(genes) == 0)
         if len(empty):
             raise ValueError(
                 f"{len(empty)} cells have no gene (the first is {cells.obs.index[empty[0]]!r}): "

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_geneformer.tokenization.token_lists import TokenLists
+
 
 def collate(
     cells: Any,
@@ -15,8 +17,8 @@ def collate(
     """Pad cells on the right to one length.
 
     Args:
-        cells: a `CellDataset` (anything with flat `token_ids` and `offsets`), or a list of 1-D
-            arrays of token ids.
+        cells: a `CellDataset`, of which only these cells are read, or a list of 1-D arrays of
+            token ids.
         rows: which cells, in which order; all of them by default.
         length: tokens a row of the result; that of the longest cell by default.
         pad_token_id: the id that fills the rows.
@@ -34,29 +36,16 @@ def collate(
         >>> token_ids.tolist(), padding_mask.tolist()
         ([[5, 6, 7], [8, 0, 0]], [[1, 1, 1], [1, 0, 0]])
     """
-    flat, offsets = _flat(cells)
-    rows = np.arange(len(offsets) - 1) if rows is None else np.asarray(rows, dtype=np.int64)
-    starts = offsets[rows]
-    lengths = offsets[rows + 1] - starts
-    longest = int(lengths.max(initial=0))
-    if length is None:
-        length = longest
-    elif longest > length:
-        raise ValueError(
-            f"A cell of {longest} tokens does not fit into {length}: pass a greater length, or "
-            "tokenize with a smaller max_length."
-        )
-    positions = np.arange(length)
-    padding_mask = positions < lengths[:, None]
-    token_ids = np.full((len(rows), length), pad_token_id, dtype=np.int32)
-    token_ids[padding_mask] = flat[(starts[:, None] + positions)[padding_mask]]
-    return token_ids, padding_mask.astype(np.int32)
+    lists = getattr(cells, "token_lists", None)
+    if lists is None:
+        lists = _in_memory(cells)
+    rows = np.arange(len(lists)) if rows is None else np.asarray(rows, dtype=np.int64)
+    token_ids, lengths = lists.pad(rows, length, pad_token_id)
+    positions = np.arange(token_ids.shape[1], dtype=np.int32)
+    return token_ids, (positions < lengths[:, None]).astype(np.int32)
 
 
-def _flat(cells: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The ids of all cells end to end, and where each cell begins and ends."""
-    if hasattr(cells, "token_ids"):
-        return cells.token_ids, np.asarray(cells.offsets, dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in cells])]).astype(np.int64)
-    flat = np.concatenate([np.asarray(ids) for ids in cells]) if len(cells) else np.empty(0, int)
-    return flat, offsets
+def _in_memory(cells: Sequence[Any]) -> TokenLists:
+    """The lists of ids as pieces of one cell each: only those asked for are copied."""
+    arrays = [np.asarray(ids) if len(ids) else np.zeros(0, dtype=np.int32) for ids in cells]
+    return TokenLists([(ids, np.array([0, len(ids)])) for ids in arrays])

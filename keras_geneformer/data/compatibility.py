@@ -11,6 +11,9 @@ _logger = logging.getLogger(__name__)
 _CLS, _EOS = 2, 3
 """Ids of `<cls>` and `<eos>` in the published V2 vocabulary."""
 
+_READ_WHOLE = 2**27
+"""Token ids (256 MB on disk) up to which a dataset of the right checksum is read through."""
+
 
 def check_vocabulary(
     cells: Any,
@@ -20,6 +23,10 @@ def check_vocabulary(
     special_token_ids: Sequence[int] | None = None,
 ) -> None:
     """Refuse cells that a model would read as nonsense.
+
+    Token ids are looked at piece by piece, so a dataset on disk stays there. Of a dataset that has
+    the model's checksum and more than 134 million ids they are not: `BatchSource` looks at them as
+    it makes its batches.
 
     Args:
         cells: a `CellDataset`.
@@ -58,16 +65,12 @@ def check_vocabulary(
             f"Cell {empty} ({cells.obs.index[empty]!r}) has no tokens: drop such cells with "
             "cells.subset(cells.lengths > 0)."
         )
-    tokens = np.asarray(cells.token_ids)
-    lowest, highest = int(tokens.min()), int(tokens.max())
-    if lowest < 0 or highest >= vocabulary_size:
-        wrong = lowest if lowest < 0 else highest
-        raise ValueError(
-            f"The cells hold token id {wrong}, and the model's ids go from 0 to "
-            f"{vocabulary_size - 1}: they were tokenized with another vocabulary."
-        )
+    same = theirs is not None and theirs == checksum and size == vocabulary_size
+    if not same or int(lengths.sum(dtype=np.int64)) <= _READ_WHOLE:
+        for tokens, _ in cells.token_lists.pieces():
+            check_tokens(tokens, vocabulary_size)
     if theirs is None and size is None and special_token_ids is not None:
-        _check_frame(cells, tokens, special_token_ids)
+        _check_frame(cells, special_token_ids)
     longest = int(lengths.max())
     if max_sequence_length is not None and longest > max_sequence_length:
         raise ValueError(
@@ -76,10 +79,34 @@ def check_vocabulary(
         )
 
 
-def _check_frame(cells: Any, tokens: np.ndarray, special_token_ids: Sequence[int]) -> None:
+def check_tokens(tokens: np.ndarray, vocabulary_size: int) -> None:
+    """Refuse token ids that a vocabulary does not have.
+
+    Args:
+        tokens: token ids of any shape, at least one.
+        vocabulary_size: number of token ids of the model.
+
+    Raises:
+        ValueError: an id is negative, or not below `vocabulary_size`.
+
+    Example:
+        >>> check_tokens(np.array([0, 99]), 100)
+    """
+    lowest, highest = int(tokens.min()), int(tokens.max())
+    if lowest < 0 or highest >= vocabulary_size:
+        wrong = lowest if lowest < 0 else highest
+        raise ValueError(
+            f"The cells hold token id {wrong}, and the model's ids go from 0 to "
+            f"{vocabulary_size - 1}: they were tokenized with another vocabulary."
+        )
+
+
+def _check_frame(cells: Any, special_token_ids: Sequence[int]) -> None:
     """Tell V1 cells from V2 cells where the dataset does not say, as the published ones do not."""
-    offsets = np.asarray(cells.offsets)
-    framed = bool(np.all(tokens[offsets[:-1]] == _CLS) and np.all(tokens[offsets[1:] - 1] == _EOS))
+    framed = all(
+        np.all(tokens[offsets[:-1]] == _CLS) and np.all(tokens[offsets[1:] - 1] == _EOS)
+        for tokens, offsets in cells.token_lists.pieces()
+    )
     if framed and _CLS not in special_token_ids:
         raise ValueError(
             "Every cell begins with token 2 and ends with token 3, as V2 cells do (<cls>, <eos>), "

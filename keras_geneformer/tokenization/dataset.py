@@ -99,10 +99,16 @@ class CellDataset:
         return decode_obs(*self._stored, RESERVED)
 
     @property
+    def token_lists(self) -> TokenLists:
+        """The token ids piece by piece and in rectangles, read from the files as they are used."""
+        return self._lists
+
+    @property
     def token_ids(self) -> np.ndarray:
         """All token ids, flat, int16 or int32: cell i is `token_ids[offsets[i]:offsets[i + 1]]`.
 
-        A view of the file where the dataset was written in one piece, else gathered once.
+        A view of the file where the dataset was written in one piece, else gathered once and kept
+        in memory: of a large dataset use `token_lists`.
         """
         return self._lists.token_ids
 

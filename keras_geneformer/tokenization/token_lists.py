@@ -1,6 +1,6 @@
 """Lists of token ids of unequal lengths, kept flat, in one piece or as many as a file has."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -14,8 +14,16 @@ def id_dtype(size: int | None) -> np.dtype:
     return np.dtype(np.int16 if size is not None and size <= 2**15 else np.int32)
 
 
+_GATHERED = 2**22
+"""Values of chosen cells that `pieces` copies at a time: 8 to 16 MB."""
+
+
 class TokenLists:
     """Token ids of cells: `lists[i]` is the int32 array of cell i.
+
+    The same holds other lists that go with the ids, such as counts as float32: integers come out as
+    int32, anything else in its own type. Where the pieces are memory mapped, `lists[i]`, `pad` and
+    `pieces` read what they are asked for and keep nothing; only `token_ids` gathers everything.
 
     Args:
         pieces: pairs of flat ids and their offsets (one more than there are cells; cell i of a
@@ -67,11 +75,23 @@ class TokenLists:
         piece = int(np.searchsorted(self._bounds, row, side="right")) - 1
         ids, offsets = self._pieces[piece]
         local = row - self._bounds[piece]
-        return ids[offsets[local] : offsets[local + 1]].astype(np.int32)
+        return ids[offsets[local] : offsets[local + 1]].astype(self._shown)
 
     def take(self, rows: np.ndarray) -> "TokenLists":
         """The lists at these positions, without a copy of their ids."""
-        return TokenLists(self._pieces, rows if self._rows is None else self._rows[rows])
+        taken = TokenLists(self._pieces, rows if self._rows is None else self._rows[rows])
+        taken.__dict__["lengths"] = self.lengths[rows]
+        return taken
+
+    @cached_property
+    def dtype(self) -> np.dtype:
+        """The type that holds the values as they are stored."""
+        types = {values.dtype for values, _ in self._pieces}
+        return np.result_type(*types) if types else np.dtype(np.int32)
+
+    @property
+    def _shown(self) -> np.dtype:
+        return np.dtype(np.int32) if self.dtype.kind in "iu" else self.dtype
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -89,28 +109,111 @@ class TokenLists:
 
     @cached_property
     def token_ids(self) -> np.ndarray:
-        """All ids in the order of the cells, flat; a view where they lie in one piece."""
-        if self._rows is None:
-            parts = [ids[offsets[0] : offsets[-1]] for ids, offsets in self._pieces]
-            if len(parts) == 1:
-                return parts[0]
-        else:
-            parts = [self._gathered()]
+        """All ids in the order of the cells, flat; a view where they lie in one piece.
+
+        Of a dataset larger than memory use `pieces`.
+        """
+        parts = [ids for ids, _ in self.pieces()]
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
 
-    def _gathered(self) -> np.ndarray:
-        """The ids of the chosen rows, copied piece by piece into their places."""
-        assert self._rows is not None
-        dtype = np.result_type(*(ids.dtype for ids, _ in self._pieces))
-        flat = np.empty(self.offsets[-1], dtype=dtype)
-        piece_of = np.searchsorted(self._bounds, self._rows, side="right") - 1
-        for piece, (ids, offsets) in enumerate(self._pieces):
-            chosen = np.flatnonzero(piece_of == piece)
-            lengths = self.lengths[chosen].astype(np.int64)
-            source = offsets[self._rows[chosen] - self._bounds[piece]].astype(np.int64)
-            within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-            target = np.repeat(self.offsets[chosen], lengths) + within
-            flat[target] = ids[np.repeat(source, lengths) + within]
+    def pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All cells in their order, piece by piece.
+
+        Yields:
+            Pairs of flat ids and offsets, of which the first is 0 and the last the number of ids:
+            cell i of the piece is `ids[offsets[i]:offsets[i + 1]]`. The ids are a view of what is
+            stored; of chosen rows, a copy of some four million ids at most (or of one cell).
+
+        Example:
+            >>> lists = TokenLists.from_arrays([[5, 2], [7], [3, 4, 6]])
+            >>> [(ids.tolist(), offsets.tolist()) for ids, offsets in lists.pieces()]
+            [([5, 2, 7, 3, 4, 6], [0, 2, 3, 6])]
+        """
+        if self._rows is None:
+            for ids, offsets in self._pieces:
+                if len(offsets) > 1:
+                    yield ids[offsets[0] : offsets[-1]], offsets - offsets[0]
+            return
+        start = 0
+        while start < len(self):
+            limit = self.offsets[start] + _GATHERED
+            stop = max(start + 1, int(np.searchsorted(self.offsets, limit, side="right")) - 1)
+            yield self._gathered(start, stop), self.offsets[start : stop + 1] - self.offsets[start]
+            start = stop
+
+    def pad(
+        self,
+        rows: np.ndarray | Sequence[int],
+        length: int | None = None,
+        fill: int | float = 0,
+        out: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Some cells as one rectangle, filled on the right.
+
+        Args:
+            rows: positions of the cells, in the order asked for.
+            length: of a row of the result. Default: that of the longest of these cells.
+            fill: what stands after a cell's ids.
+            out: (rows, length), to be written into. Default: a new array, int32 for integers.
+
+        Returns:
+            The rectangle of shape (rows, length), and the lengths of the cells, int32.
+
+        Raises:
+            ValueError: a cell is longer than `length`.
+            IndexError: a position lies outside.
+
+        Example:
+            >>> lists = TokenLists.from_arrays([[5, 2], [7], [3, 4, 6]])
+            >>> lists.pad([2, 1], length=4)[0].tolist()
+            [[3, 4, 6, 0], [7, 0, 0, 0]]
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        lengths = self.lengths[rows]
+        longest = int(lengths.max(initial=0))
+        if length is None:
+            length = longest
+        elif longest > length:
+            raise ValueError(
+                f"A cell of {longest} tokens does not fit into {length}: pass a greater length, or "
+                "tokenize with a smaller max_length."
+            )
+        if out is None:
+            out = np.empty((len(rows), length), dtype=self._shown)
+        # A slice a cell: cells of a shuffled batch lie in as many pieces, and nothing is gained by
+        # computing the place of every id.
+        pieces, places = self._places(rows)
+        for row, (piece, place, number) in enumerate(
+            zip(pieces.tolist(), places.tolist(), lengths.tolist())
+        ):
+            ids, offsets = self._pieces[piece]
+            start = int(offsets[place])
+            out[row, :number] = ids[start : start + number]
+            out[row, number:] = fill
+        return out, lengths
+
+    def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The piece of each of these cells, and its place there."""
+        if self._rows is None:
+            stored = np.where(rows < 0, rows + len(self), rows)
+        else:
+            stored = self._rows[rows]
+        pieces = np.searchsorted(self._bounds, stored, side="right") - 1
+        return pieces, stored - self._bounds[pieces]
+
+    def _gathered(self, start: int, stop: int) -> np.ndarray:
+        """The ids of chosen rows end to end."""
+        flat = np.empty(self.offsets[stop] - self.offsets[start], dtype=self.dtype)
+        ends = (self.offsets[start + 1 : stop + 1] - self.offsets[start]).tolist()
+        pieces, places = self._places(np.arange(start, stop))
+        begin = 0
+        for piece, place, end in zip(pieces.tolist(), places.tolist(), ends):
+            ids, offsets = self._pieces[piece]
+            first = int(offsets[place])
+            flat[begin:end] = ids[first : first + end - begin]
+            begin = end
         return flat
 
 
