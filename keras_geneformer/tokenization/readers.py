@@ -1,49 +1,25 @@
-"""Sources of counts, read some rows at a time: an AnnData in memory, or an `.h5ad` file.
+"""Sources of counts, read some rows at a time: an AnnData in memory, or a file.
 
-A reader for another format is one more function that gives a `CountSource`.
+A reader for another format is one more function that gives a `CountSource`, named in `formats`.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import scipy.sparse as sp
 
-from keras_geneformer.tokenization.h5ad import missing_layer, open_h5ad
+from keras_geneformer.tokenization.count_source import (
+    CountSource,
+    missing_layer,
+    nothing_to_close,
+)
+from keras_geneformer.tokenization.formats import KNOWN_FORMATS, open_source, sources_at
 
 if TYPE_CHECKING:
     import anndata
-
-
-@dataclass(frozen=True)
-class CountSource:
-    """Cells by genes, whose rows can be read a range at a time.
-
-    Attributes:
-        name: for messages: the file, or "adata".
-        obs: what is known of each cell, one row a cell.
-        var: what is known of each gene, one row a column of the matrix.
-        read: gives rows `start` to `stop` as a CSR matrix of shape (stop - start, genes).
-        close: releases the file.
-    """
-
-    name: str
-    obs: pd.DataFrame
-    var: pd.DataFrame
-    read: Callable[[int, int], sp.csr_matrix]
-    close: Callable[[], None]
-
-    def __len__(self) -> int:
-        return len(self.obs)
-
-    def chunks(self, cells: int) -> Iterator[tuple[int, sp.csr_matrix]]:
-        """The whole matrix, `cells` rows at a time, each with the number of its first row."""
-        for start in range(0, len(self), cells):
-            yield start, self.read(start, min(start + cells, len(self)))
 
 
 def anndata_source(adata: "anndata.AnnData", layer: str | None = None) -> CountSource:
@@ -75,7 +51,7 @@ def anndata_source(adata: "anndata.AnnData", layer: str | None = None) -> CountS
     def read(start: int, stop: int) -> sp.csr_matrix:
         return sp.csr_matrix(matrix[start:stop])
 
-    return CountSource("adata", adata.obs, var, read, lambda: None)
+    return CountSource("adata", adata.obs, var, read, nothing_to_close)
 
 
 def require_anndata(adata: object) -> None:
@@ -95,18 +71,27 @@ def _layers(adata: "anndata.AnnData") -> list[str]:
 
 
 def file_source(path: str | os.PathLike[str], layer: str | None = None) -> CountSource:
-    """A file of counts, read in place.
+    """A file of counts, read in place and left as it is.
+
+    The format is told from the content: `.h5ad` (CSR, CSC or dense), `.zarr` stores of anndata,
+    `.loom`, the `.h5` of Cell Ranger 2 and later, and folders with `matrix.mtx`, `barcodes.tsv` and
+    `features.tsv` or `genes.tsv`, each plain or gzip (or the matrix itself, such as
+    "GSM1_matrix.mtx.gz" beside "GSM1_barcodes.tsv.gz"). Rows of most are read directly. CSC and
+    matrix.mtx, and dense matrices stored in very tall blocks, go once to a temporary copy of 12
+    bytes an entry in the system's temporary folder, which the environment variable TMPDIR
+    chooses; such a source is `sequential`.
 
     Args:
-        path: an `.h5ad` file (CSR, CSC or dense; a CSC matrix is held in memory).
-        layer: a layer's name; "raw" for `.raw`, unless a layer is so called. Default: X.
+        path: the file, store or folder.
+        layer: a layer's name (for a file of Cell Ranger 2: a genome's); "raw" for `.raw`, unless
+            a layer is so called. Default: X.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is empty, truncated or damaged, is no `.h5ad`, or lacks the layer.
+        ValueError: the file is empty, truncated or damaged, of no known format, or lacks the
+            layer.
     """
-    content = open_h5ad(Path(path), layer)
-    return CountSource(str(path), content.obs, content.var, content.read, content.close)
+    return open_source(Path(path), layer)
 
 
 @contextmanager
@@ -126,23 +111,29 @@ def expand_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     """The files that are meant, in sorted order, each once.
 
     Args:
-        paths: files, folders (their `.h5ad` files) and patterns such as "atlas/*.h5ad".
+        paths: files, `.zarr` stores, folders with `matrix.mtx`, other folders (the files of known
+            formats, stores and matrix folders that lie in them) and patterns such as
+            "atlas/*.h5ad".
 
     Raises:
         FileNotFoundError: a file is missing, or a folder or a pattern gives none.
+        ValueError: nothing was given.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: set[Path] = set()
+    found: dict[str, Path] = {}
     for path in map(Path, given):
-        if path.is_dir():
-            matches = sorted(path.glob("*.h5ad"))
-        elif path.exists():
-            matches = [path]
-        else:
-            matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        if not matches:
-            raise FileNotFoundError(f"{path}: no such file, or no .h5ad file in that place")
-        found.update(matches)
+        matches = [path] if path.exists() else _matches(path)
+        sources = [source for match in matches for source in sources_at(match)]
+        if not sources:
+            raise FileNotFoundError(
+                f"{path}: no such file, or nothing in that place that is {KNOWN_FORMATS}"
+            )
+        for source in sources:
+            found.setdefault(os.path.abspath(source), source)
     if not found:
         raise ValueError("no files were given")
-    return sorted(found)
+    return sorted(found.values())
+
+
+def _matches(pattern: Path) -> Iterable[Path]:
+    return Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
