@@ -1,7 +1,7 @@
 """Tokenized cells: their token ids and their obs."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,10 @@ from keras_geneformer.tokenization.arrow_format import (
     read_dataset,
     token_pieces,
 )
+from keras_geneformer.tokenization.cell_operations import CellOperations
 from keras_geneformer.tokenization.obs_columns import decode_obs, encode_obs
 from keras_geneformer.tokenization.publishing import publish_directory
-from keras_geneformer.tokenization.report import TokenizationReport
+from keras_geneformer.tokenization.sentence_report import read_report
 from keras_geneformer.tokenization.token_lists import TokenLists, id_dtype
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _BATCH_TOKENS = 2**30
 
 
-class CellDataset:
+class CellDataset(CellOperations):
     """Cells as lists of token ids, with their obs.
 
     Args:
@@ -79,7 +80,7 @@ class CellDataset:
         self.special_tokens: dict[str, int] = dict(metadata.get("special_tokens") or {})
         self.max_length: int | None = metadata.get("max_length")
         report = metadata.get("report")
-        self.report = None if report is None else TokenizationReport.from_dict(report)
+        self.report = None if report is None else read_report(report)
         self._stored: tuple[pa.Table, dict[str, Any] | None] | None = None
 
     @classmethod
@@ -209,13 +210,23 @@ class CellDataset:
         return id_dtype(int(ids.max()) + 1 if len(ids) else 1)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "CellDataset":
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        vocabulary: "GeneVocabulary | None" = None,
+        lengths: "str | os.PathLike[str] | Iterable[int] | None" = None,
+    ) -> "CellDataset":
         """Open a dataset directory: ours, or one the published package wrote.
 
         Token ids stay on disk, memory mapped, until they are used.
 
         Args:
             path: the directory.
+            vocabulary: the one the cells were tokenized with, where the dataset does not say it;
+                every token id is then checked against it (see `with_vocabulary`).
+            lengths: the lengths published beside it, or their pickle, to compare with (see
+                `check_lengths`).
 
         Returns:
             The dataset. One that others wrote has no checksum, vocabulary size or report, and its
@@ -223,7 +234,8 @@ class CellDataset:
 
         Raises:
             FileNotFoundError: no such directory, or a file of it is missing.
-            ValueError: it holds no tokenized cells, or a file is damaged or truncated.
+            ValueError: it holds no tokenized cells, a file is damaged or truncated, or it does
+                not go with `vocabulary` or `lengths`.
         """
         directory = Path(path)
         table, ours = read_dataset(directory)
@@ -235,7 +247,9 @@ class CellDataset:
             )
         cells = cls.from_token_lists(lists, None, ours or {})
         cells._stored = (table, None if ours is None else ours["obs"])
-        return cells
+        if lengths is not None:
+            cells.check_lengths(lengths)
+        return cells if vocabulary is None else cells.with_vocabulary(vocabulary)
 
 
 def vocabulary_metadata(vocabulary: "GeneVocabulary | None") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads the published package's dictionary pickles without running anything they name."""
+"""Reads the published package's pickles without running anything they name."""
 
 import io
 import pickle
@@ -47,14 +47,15 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 }
 
 
-class _DictionaryUnpickler(pickle.Unpickler):
+class _PlainUnpickler(pickle.Unpickler):
+    admitted: str
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _STAND_INS[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it names {module}.{name}, and only dict, str, int, float and numpy scalars "
-                "are admitted"
+                f"it names {module}.{name}, and only {self.admitted} are admitted"
             ) from None
 
 
@@ -76,27 +77,7 @@ def read_published_pickle(path: str | Path) -> dict[str, Any]:
             that is not admitted, or holds something else than such a dict.
     """
     path = Path(path)
-    data = path.read_bytes()
-    if data.startswith(_LFS_POINTER):
-        raise ValueError(
-            f"{path} is a Git-LFS pointer, not the dictionary it stands for: run `git lfs pull` "
-            "in the clone it comes from, or download the file itself"
-        )
-    if not data:
-        raise ValueError(f"{path} is empty (0 bytes); expected a pickled dictionary")
-    try:
-        content = _DictionaryUnpickler(io.BytesIO(data)).load()
-    except pickle.UnpicklingError as error:
-        if "truncated" in str(error):
-            raise ValueError(_incomplete(path, data)) from error
-        raise ValueError(f"refused to load {path}: {error}") from error
-    except EOFError as error:
-        raise ValueError(_incomplete(path, data)) from error
-    # A file that is no pickle at all can fail in any way an opcode can.
-    except Exception as error:
-        raise ValueError(
-            f"{path} is not a pickled dictionary (it starts with {data[:16]!r}): {error}"
-        ) from error
+    content = _plain_content(path, "dictionary", "dict, str, int, float and numpy scalars")
     if type(content) is not dict:
         raise ValueError(f"{path} holds a {type(content).__name__}; expected a dictionary")
     for key, value in content.items():
@@ -106,6 +87,67 @@ def read_published_pickle(path: str | Path) -> dict[str, Any]:
                 f"({key!r}); expected str to str, int or float"
             )
     return content
+
+
+def read_published_lengths(path: str | Path) -> np.ndarray:
+    """Read the pickled list of cell lengths that is published beside a dataset.
+
+    Only list, int and numpy integers are admitted, in the same way as in `read_published_pickle`.
+
+    Args:
+        path: a pickle such as `genecorpus_30M_2048_lengths.pkl`.
+
+    Returns:
+        int64 array, shape (cells,).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is a Git-LFS pointer, is truncated, is no pickle, names anything
+            that is not admitted, or holds something else than a list of integers.
+    """
+    path = Path(path)
+    content = _plain_content(path, "list", "list, int and numpy integers")
+    if type(content) is not list:
+        raise ValueError(f"{path} holds a {type(content).__name__}; expected a list of lengths")
+    kinds = set(map(type, content))
+    if kinds - {int}:
+        wrong = next(i for i, value in enumerate(content) if type(value) is not int)
+        raise ValueError(
+            f"{path} holds a {type(content[wrong]).__name__} at {wrong} ({content[wrong]!r}); "
+            "expected integers, the length of each cell"
+        )
+    if content and not 0 <= min(content) <= max(content) < 2**31:
+        raise ValueError(
+            f"{path} holds lengths from {min(content)} to {max(content)}; expected 0 or more"
+        )
+    return np.array(content, dtype=np.int64)
+
+
+def _plain_content(path: Path, kind: str, admitted: str) -> Any:
+    """What a pickle holds; refuses to load anything but plain values."""
+    data = path.read_bytes()
+    if data.startswith(_LFS_POINTER):
+        raise ValueError(
+            f"{path} is a Git-LFS pointer, not the {kind} it stands for: run `git lfs pull` "
+            "in the clone it comes from, or download the file itself"
+        )
+    if not data:
+        raise ValueError(f"{path} is empty (0 bytes); expected a pickled {kind}")
+    unpickler = _PlainUnpickler(io.BytesIO(data))
+    unpickler.admitted = admitted
+    try:
+        return unpickler.load()
+    except pickle.UnpicklingError as error:
+        if "truncated" in str(error):
+            raise ValueError(_incomplete(path, data)) from error
+        raise ValueError(f"refused to load {path}: {error}") from error
+    except EOFError as error:
+        raise ValueError(_incomplete(path, data)) from error
+    # A file that is no pickle at all can fail in any way an opcode can.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a pickled {kind} (it starts with {data[:16]!r}): {error}"
+        ) from error
 
 
 def _incomplete(path: Path, data: bytes) -> str:

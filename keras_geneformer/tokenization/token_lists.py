@@ -65,6 +65,19 @@ class TokenLists:
             size = int(flat.max()) + 1 if len(flat) else 1
         return cls([(flat.astype(id_dtype(size)), offsets)])
 
+    @classmethod
+    def joined(cls, parts: Sequence["TokenLists"]) -> "TokenLists":
+        """The lists of several, one after the other, without a copy of their ids."""
+        pieces = [piece for part in parts for piece in part._pieces]
+        if all(part._rows is None for part in parts):
+            return cls(pieces)
+        starts = np.cumsum([0] + [int(part._bounds[-1]) for part in parts])
+        rows = [
+            start + (np.arange(len(part)) if part._rows is None else part._rows)
+            for start, part in zip(starts, parts)
+        ]
+        return cls(pieces, np.concatenate(rows))
+
     def __len__(self) -> int:
         return int(self._bounds[-1]) if self._rows is None else len(self._rows)
 

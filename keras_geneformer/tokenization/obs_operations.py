@@ -1,0 +1,240 @@
+"""Choosing cells by what obs says of them, and joining obs with other tables, as pure functions."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import union_categoricals
+
+logger = logging.getLogger(__name__)
+
+
+def chosen_rows(obs: pd.DataFrame, chosen: Any) -> np.ndarray:
+    """A mask of the cells that a condition holds for.
+
+    Args:
+        obs: one row a cell.
+        chosen: a query on obs such as "cell_type == 'B cell' and n_counts > 500" (see
+            `pandas.DataFrame.query`), a function from obs to a mask, or a mask of bools.
+
+    Returns:
+        A mask of bools, shape (cells,). A missing value in a mask (from a nullable column)
+        chooses nothing.
+
+    Raises:
+        ValueError: the query cannot be answered, or the mask has another length or type.
+    """
+    if isinstance(chosen, str):
+        try:
+            mask = obs.eval(chosen)
+        except Exception as error:
+            raise ValueError(
+                f"obs cannot be asked {chosen!r}: {error}. It has the columns "
+                f"{', '.join(map(str, obs.columns)) or 'none'}"
+            ) from None
+    else:
+        mask = chosen(obs) if callable(chosen) else chosen
+    if isinstance(mask, pd.Series) and isinstance(mask.dtype, pd.BooleanDtype):
+        mask = mask.fillna(False)
+    mask = np.asarray(mask)
+    if mask.dtype != bool or mask.ndim != 1:
+        raise ValueError(
+            f"the condition gave an array of {mask.dtype} of shape {mask.shape}; expected a bool "
+            "for each cell"
+        )
+    if len(mask) != len(obs):
+        raise ValueError(f"the mask has {len(mask)} entries for {len(obs)} cells")
+    return mask
+
+
+def sampled_rows(
+    obs: pd.DataFrame,
+    number: int | None,
+    stratify: str | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Positions of cells drawn without replacement, the same for the same seed.
+
+    Args:
+        obs: one row a cell.
+        number: how many cells; None for as many as `per_class` leaves.
+        stratify: a column of obs; each of its values has its share among the cells drawn. Missing
+            values are a class of their own, unused categories none.
+        per_class: the most cells of a class.
+        seed: of the draw.
+
+    Returns:
+        int64 positions in ascending order.
+
+    Raises:
+        ValueError: there is no such column, or there are not as many cells.
+
+    Example:
+        >>> obs = pd.DataFrame({"kind": ["B"] * 8 + ["T"] * 4})
+        >>> obs["kind"].iloc[sampled_rows(obs, 6, "kind")].value_counts().to_dict()
+        {'B': 4, 'T': 2}
+    """
+    for name, value in (("n", number), ("per_class", per_class)):
+        if value is not None and (isinstance(value, bool) or int(value) != value or value < 0):
+            raise ValueError(f"{name} is {value!r}; expected a number of cells, 0 or more")
+    if number is None and per_class is None:
+        raise ValueError("neither n nor per_class says how many cells to draw")
+    if per_class is not None and stratify is None:
+        raise ValueError("per_class needs stratify, the obs column with the classes")
+    rng = np.random.default_rng(seed)
+    if stratify is None:
+        classes = np.zeros(len(obs), dtype=np.int64)
+    elif stratify not in obs:
+        raise ValueError(
+            f"obs has no column {stratify!r}; it has {', '.join(map(str, obs.columns)) or 'none'}"
+        )
+    else:
+        classes, _ = pd.factorize(obs[stratify], use_na_sentinel=False)
+    sizes = np.bincount(classes) if len(classes) else np.zeros(0, dtype=np.int64)
+    most = sizes if per_class is None else np.minimum(sizes, per_class)
+    if number is not None and number > most.sum():
+        limit = "" if per_class is None else f" with at most {per_class} of a class"
+        raise ValueError(f"asked for {number} of {most.sum()} cells{limit}")
+    wanted = most if number is None else _shares(most, int(number))
+    rows = [
+        rng.choice(np.flatnonzero(classes == kind), size=wanted[kind], replace=False)
+        for kind in range(len(sizes))
+    ]
+    return np.sort(np.concatenate(rows)) if rows else np.zeros(0, dtype=np.int64)
+
+
+def _shares(sizes: np.ndarray, number: int) -> np.ndarray:
+    """`number` split in proportion to sizes; the largest remainders are rounded up."""
+    if not number:
+        return np.zeros_like(sizes)
+    exact = sizes * (number / sizes.sum())
+    shares = np.floor(exact + 1e-9).astype(np.int64)
+    # The order of the classes settles equal remainders.
+    first = np.argsort(-(exact - shares), kind="stable")[: number - shares.sum()]
+    shares[first] += 1
+    return shares
+
+
+def stacked_obs(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of several obs, one after the other.
+
+    Columns that some lack have missing values there. A column that is categorical wherever it
+    stands stays so, with the categories of all in the order in which they first stand.
+
+    Args:
+        frames: one at least.
+
+    Returns:
+        All rows; names of cells stay as they are, also where two frames share them.
+    """
+    columns = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+    joined = pd.concat([_without_categories(frame) for frame in frames])
+    for name in columns:
+        parts = [frame[name] for frame in frames if name in frame]
+        if all(isinstance(part.dtype, pd.CategoricalDtype) for part in parts):
+            same = all(part.dtype == parts[0].dtype for part in parts)
+            dtype = parts[0].dtype if same else pd.CategoricalDtype(_all_categories(parts))
+            joined[name] = pd.Categorical(joined[name], dtype=dtype)
+    names = {frame.index.name for frame in frames}
+    joined.index.name = names.pop() if len(names) == 1 else None
+    return joined[columns]
+
+
+def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Categories as their values, which stack whatever the categories."""
+    categorical = frame.columns[[isinstance(kind, pd.CategoricalDtype) for kind in frame.dtypes]]
+    return frame.astype(dict.fromkeys(categorical, object))
+
+
+def _all_categories(parts: Sequence[pd.Series]) -> pd.Index:
+    if len({part.cat.categories.dtype for part in parts}) == 1:
+        return union_categoricals([part.cat.as_unordered() for part in parts]).categories
+    return pd.Index(list(dict.fromkeys(value for part in parts for value in part.cat.categories)))
+
+
+def merged_obs(obs: pd.DataFrame, frame: pd.DataFrame, on: Any = None) -> pd.DataFrame:
+    """obs with the columns of another table, whose rows are found by the cells' names or a key.
+
+    Args:
+        obs: one row a cell.
+        frame: what is to be added; its rows in any order.
+        on: None: the index of `frame` holds the cells' names. Or the column, or a list of
+            columns, that both tables have and that tell the rows of `frame` apart.
+
+    Returns:
+        obs, its rows as they were, with the new columns; a cell that `frame` lacks has missing
+        values in them. (Columns of integers and bools become nullable ones in that case.)
+
+    Raises:
+        ValueError: rows of `frame` cannot be told apart, a column is in neither or in both, or no
+            cell is in it.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise ValueError(
+            f"merge_obs got a {type(frame).__name__}; expected a DataFrame, whose index holds the "
+            "cells' names"
+        )
+    keys = [] if on is None else [on] if isinstance(on, str) else list(on)
+    for name, table in (("obs", obs), ("the table", frame)):
+        for key in keys:
+            if key not in table:
+                raise ValueError(
+                    f"{name} has no column {key!r}; it has "
+                    f"{', '.join(map(str, table.columns)) or 'none'}"
+                )
+    shared = [name for name in frame.columns if name in obs and name not in keys]
+    if shared:
+        raise ValueError(
+            f"obs has a column {shared[0]!r} already: rename that of the table or drop it"
+        )
+    here, there = _labels(obs, keys), _labels(frame, keys)
+    where = "its index" if not keys else f"its column {' and '.join(map(repr, keys))}"
+    if not there.is_unique:
+        twice = there[there.duplicated()]
+        raise ValueError(
+            f"the table has {len(twice.unique())} labels more than once in {where}, first "
+            f"{twice[0]!r}: rows that cannot be told apart cannot be joined to cells"
+        )
+    rows = there.get_indexer(here)
+    if len(obs) and not (rows >= 0).any():
+        raise ValueError(
+            f"none of the {len(obs)} cells is in the table of {len(frame)} rows: cells are called "
+            f"{_shown(here)}, {where} has {_shown(there)}. Give on= the column both have"
+        )
+    lacking, repeated = int((rows < 0).sum()), int(here.duplicated().sum())
+    if lacking:
+        logger.warning("%d of %d cells are not in the table", lacking, len(obs))
+    if repeated and not keys:
+        logger.warning(
+            "%d cells have the name of another cell and take the same row of the table", repeated
+        )
+    added = frame[[name for name in frame.columns if name not in keys]]
+    if lacking:
+        added = added.astype(
+            {name: _nullable(kind) for name, kind in added.dtypes.items() if _nullable(kind)}
+        )
+    # Without its own index, as the labels were matched above.
+    taken = added.reset_index(drop=True).reindex(np.where(rows < 0, -1, rows))
+    return pd.concat([obs, taken.set_axis(obs.index)], axis=1)
+
+
+def _nullable(kind: Any) -> str | None:
+    if isinstance(kind, np.dtype) and kind.kind in "iub":
+        name = kind.name
+        return "boolean" if kind.kind == "b" else name.replace("u", "U").replace("i", "I", 1)
+    return None
+
+
+def _labels(table: pd.DataFrame, keys: list[Any]) -> pd.Index:
+    if not keys:
+        return table.index
+    if len(keys) == 1:
+        return pd.Index(table[keys[0]].astype(object))
+    return pd.MultiIndex.from_frame(table[keys].astype(object))
+
+
+def _shown(labels: pd.Index) -> str:
+    return ", ".join(map(repr, labels[:2].tolist())) + (", ..." if len(labels) > 2 else "")

@@ -1,0 +1,211 @@
+"""Tokenized cells in parquet shards: read those of others, write ours."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from keras_geneformer.tokenization.arrow_format import LENGTH, RESERVED, TOKENS
+from keras_geneformer.tokenization.cell_stream import CellBatch, ForeignObs, collect_cells
+from keras_geneformer.tokenization.cell_tables import PARQUET, CellTable, open_table
+from keras_geneformer.tokenization.dataset import CellDataset, vocabulary_metadata
+from keras_geneformer.tokenization.obs_columns import encode_obs
+from keras_geneformer.tokenization.publishing import publish_directory
+from keras_geneformer.tokenization.token_checks import check_ids
+from keras_geneformer.tokenization.token_lists import TokenLists, id_dtype
+
+if TYPE_CHECKING:
+    from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+
+_OURS = b"keras_geneformer"
+_CELLS_AT_ONCE = 2**14
+_SHARED = ("vocabulary_checksum", "vocabulary_size", "special_tokens", "max_length")
+
+
+def read_parquet_tokens(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    vocabulary: "GeneVocabulary | None" = None,
+    *,
+    progress: bool = False,
+) -> CellDataset:
+    """Read parquet files of tokenized cells (see `CellDataset.from_parquet`)."""
+    table = open_table(paths, PARQUET)
+    kind = table.schema.field(TOKENS).type if TOKENS in table.schema.names else None
+    lists = kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind))
+    if not lists or not pa.types.is_integer(kind.value_type):
+        found = f"is {kind}" if kind is not None else "is missing"
+        raise ValueError(
+            f"{table.files[0]}: the column {TOKENS} {found}; expected lists of integers (the file "
+            f"has {', '.join(table.schema.names)})"
+        )
+    shared, kinds = _own_metadata(table)
+    if vocabulary is not None:
+        if shared.get("vocabulary_checksum") not in (None, vocabulary.checksum):
+            raise ValueError(
+                f"{table.files[0]} was written with the vocabulary of checksum "
+                f"{shared['vocabulary_checksum'][:12]}, and {vocabulary.version!r} has "
+                f"{vocabulary.checksum[:12]}: use the vocabulary of the cells"
+            )
+        shared = vocabulary_metadata(vocabulary)
+    obs = ForeignObs(table.schema, RESERVED, _names_column(table, kinds))
+    ids = id_dtype(shared.get("vocabulary_size"))
+    batches = _batches(table, vocabulary, obs, kinds, progress)
+    types = obs.types
+    if kinds is not None:
+        stored = [kinds["index"]["column"], *(entry["column"] for entry in kinds["columns"])]
+        types = {name: table.schema.field(name).type for name in stored}
+
+    def metadata() -> dict[str, Any]:
+        return shared | {"obs": obs.kinds() if kinds is None else kinds}
+
+    return collect_cells(batches, types, ids, metadata, output)
+
+
+def _batches(
+    table: CellTable,
+    vocabulary: "GeneVocabulary | None",
+    obs: ForeignObs,
+    kinds: dict[str, Any] | None,
+    progress: bool,
+) -> Iterator[CellBatch]:
+    first = 0
+    file, row = None, 0
+    with tqdm(disable=not progress, desc="read", unit="cell", unit_scale=True) as bar:
+        for path, batch in table.batches():
+            if path != file:
+                file, row = path, 0
+            ids, lengths = _ids(batch, f"{path}, from row {row} on:")
+            check_ids(ids, lengths, vocabulary, f"{path}: row", row)
+            if kinds is None:
+                columns = obs.take(batch, first)
+            else:
+                stored = [kinds["index"], *kinds["columns"]]
+                columns = {kind["column"]: batch[kind["column"]] for kind in stored}
+            yield CellBatch(ids, lengths, columns)
+            first, row = first + batch.num_rows, row + batch.num_rows
+            bar.update(batch.num_rows)
+
+
+def _ids(batch: pa.RecordBatch, where: str) -> tuple[np.ndarray, np.ndarray]:
+    column = batch[TOKENS]
+    if column.null_count or column.flatten().null_count:
+        raise ValueError(f"{where} {TOKENS} has missing values; expected a list for each cell")
+    lengths = np.diff(column.offsets.to_numpy()).astype(np.int32)
+    if LENGTH in batch.schema.names:
+        stated = batch[LENGTH].to_numpy(zero_copy_only=False)
+        if not np.array_equal(stated, lengths):
+            wrong = int(np.flatnonzero(stated != lengths)[0])
+            raise ValueError(
+                f"{where} the row {wrong} after it states the length {stated[wrong]} and has "
+                f"{lengths[wrong]} tokens: a file was changed. Get it again"
+            )
+    return column.flatten().to_numpy(), lengths
+
+
+def _own_metadata(table: CellTable) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What all files say of vocabulary and obs, where we wrote them.
+
+    Raises:
+        ValueError: they were written with different vocabularies.
+    """
+    own = [json.loads(m[_OURS]) if _OURS in m else {} for m in table.metadata]
+    checksums = {entry.get("vocabulary_checksum") for entry in own}
+    if len(checksums - {None}) > 1:
+        raise ValueError(
+            f"the files from {table.files[0]} on were tokenized with different vocabularies "
+            f"(checksums {', '.join(sorted(str(c)[:12] for c in checksums))}): read them one by one"
+        )
+    if any(entry != own[0] for entry in own[1:]):
+        same = all(entry.get("vocabulary_checksum") in checksums for entry in own)
+        shared = own[0] if same and len(checksums) == 1 else {}
+        return {name: shared[name] for name in _SHARED if name in shared}, None
+    if not own[0]:
+        return {}, None
+    return {name: own[0].get(name) for name in _SHARED}, own[0]["obs"]
+
+
+def _names_column(table: CellTable, kinds: dict[str, Any] | None) -> str | None:
+    """The column with the names of the cells, where a file says so."""
+    if kinds is not None:
+        return kinds["index"]["column"]
+    found = set()
+    for metadata in table.metadata:
+        if _OURS in metadata:
+            found.add(json.loads(metadata[_OURS])["obs"]["index"]["column"])
+        else:
+            index = json.loads(metadata.get(b"pandas", b"{}")).get("index_columns", [])
+            found.add(index[0] if len(index) == 1 and isinstance(index[0], str) else None)
+    name = found.pop() if len(found) == 1 else None
+    return name if name in table.schema.names else None
+
+
+def write_parquet_tokens(
+    cells: CellDataset, directory: str | os.PathLike[str], cells_per_shard: int = 100_000
+) -> list[Path]:
+    """Write cells as parquet shards (see `CellDataset.to_parquet`)."""
+    if cells_per_shard < 1:
+        raise ValueError(f"cells_per_shard is {cells_per_shard}; expected 1 or more")
+    obs, kinds = encode_obs(cells.obs, RESERVED)
+    ids = pa.from_numpy_dtype(id_dtype(cells.vocabulary_size or _highest(cells.token_lists) + 1))
+    ours = {name: cells.metadata[name] for name in _SHARED} | {"obs": kinds}
+    schema = pa.schema(
+        {TOKENS: pa.list_(ids), LENGTH: pa.int32(), **{n: a.type for n, a in obs.items()}},
+        metadata={_OURS: json.dumps(ours, ensure_ascii=False)},
+    )
+    shards = max(-(-len(cells) // cells_per_shard), 1)
+    names = [f"cells-{number:05d}-of-{shards:05d}.parquet" for number in range(shards)]
+    with publish_directory(directory, _is_parquet_directory) as partial:
+        writer, shard = None, -1
+        try:
+            for start, flat, offsets in _slices(cells.token_lists, cells_per_shard):
+                if start // cells_per_shard != shard or writer is None:
+                    if writer is not None:
+                        writer.close()
+                    shard = start // cells_per_shard
+                    writer = pq.ParquetWriter(partial / names[shard], schema, compression="zstd")
+                stop = start + len(offsets) - 1
+                lists = pa.ListArray.from_arrays(
+                    pa.array(offsets.astype(np.int32)), pa.array(flat, ids)
+                )
+                lengths = pa.array(np.diff(offsets), pa.int32())
+                columns = [lists, lengths, *(array[start:stop] for array in obs.values())]
+                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            if writer is None:
+                pq.write_table(schema.empty_table(), partial / names[0])
+        finally:
+            if writer is not None:
+                writer.close()
+    return [Path(directory) / name for name in names]
+
+
+def _slices(
+    lists: TokenLists, cells_per_shard: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Token ids and offsets of a few cells at a time, none across the border of two shards."""
+    first = 0
+    for flat, offsets in lists.pieces():
+        number = len(offsets) - 1
+        borders = np.arange(0, first + number + 1, cells_per_shard) - first
+        cuts = {0, number, *range(0, number, _CELLS_AT_ONCE), *borders[borders > 0].tolist()}
+        for start, stop in pairwise(sorted(cuts)):
+            begin, end = offsets[start], offsets[stop]
+            yield first + start, flat[begin:end], offsets[start : stop + 1] - begin
+        first += number
+
+
+def _highest(lists: TokenLists) -> int:
+    return max((int(ids.max(initial=0)) for ids, _ in lists.pieces()), default=0)
+
+
+def _is_parquet_directory(directory: Path) -> bool:
+    return all(
+        path.name.startswith("cells-") and path.suffix == ".parquet" for path in directory.iterdir()
+    )
