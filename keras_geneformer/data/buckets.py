@@ -5,17 +5,9 @@ token is work thrown away. So the lengths to which batches are padded are few, a
 data at hand so that they pad least.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Which cells make a batch, and the length to which they are padded."""
-
-    rows: np.ndarray
-    length: int
+from keras_geneformer.data.batch_plan import BatchPlan
 
 
 def bucket_lengths(
@@ -39,15 +31,19 @@ def bucket_lengths(
         >>> bucket_lengths(np.array([30, 31, 32, 100, 500]), count=3).tolist()
         [32, 112, 512]
     """
-    lengths = np.asarray(lengths, dtype=np.int64)
+    lengths = np.asarray(lengths)
     if lengths.size == 0:
         raise ValueError("There are no cells, so there are no lengths to make buckets of.")
     if count < 1 or multiple < 1:
         raise ValueError(f"count and multiple must be at least 1, not {count} and {multiple}.")
-    rounded = -(-np.maximum(lengths, 1) // multiple) * multiple
+    # From here on lengths, of which there are few, in place of cells.
+    cells_of = np.bincount(lengths)
+    present = np.flatnonzero(cells_of)
+    rounded = -(-np.maximum(present, 1) // multiple) * multiple
     if max_length is not None:
-        rounded = np.minimum(rounded, max(max_length, int(lengths.max())))
-    candidates, cells = np.unique(rounded, return_counts=True)
+        rounded = np.minimum(rounded, max(max_length, int(present[-1])))
+    candidates, group = np.unique(rounded, return_inverse=True)
+    cells = np.bincount(group, weights=cells_of[present]).astype(np.int64)
     upto = np.concatenate([[0], np.cumsum(cells)])
     number = len(candidates)
     if number <= count:
@@ -75,7 +71,8 @@ def plan_batches(
     batch_size: int | None = None,
     max_tokens: int | None = None,
     rng: np.random.Generator | None = None,
-) -> list[Batch]:
+    in_order: bool = False,
+) -> BatchPlan:
     """Cut the cells into batches of like length; every cell is in exactly one.
 
     The cells are shuffled, sorted by bucket (longest first) and cut. A batch that straddles two
@@ -90,15 +87,19 @@ def plan_batches(
             short cells hold more of them.
         rng: shuffles the cells and the batches; without it the longest cells come first, in a
             fixed order.
+        in_order: the cells stay in their order, and each batch is padded to the bucket of its
+            longest cell. Pads more.
 
     Returns:
-        The batches. Where there are unlike lengths, the first two batches have unlike lengths:
-        Keras on TensorFlow takes the shapes that may vary from the first two.
+        The batches. Where there are unlike lengths, the first two batches have unlike lengths,
+        except with `in_order`: Keras on TensorFlow takes the shapes that may vary from the first
+        two.
 
     Raises:
-        ValueError: neither or both sizes given, a size too small, or a cell above the last bucket.
+        ValueError: neither or both sizes given, a size too small, a cell above the last bucket, or
+            `in_order` with an `rng`.
     """
-    lengths = np.asarray(lengths, dtype=np.int64)
+    lengths = np.asarray(lengths)
     buckets = np.asarray(buckets, dtype=np.int64)
     longest = int(lengths.max(initial=0))
     if longest > buckets[-1]:
@@ -111,28 +112,71 @@ def plan_batches(
         raise ValueError(
             f"max_tokens={max_tokens} holds no cell of the longest bucket ({buckets[-1]} tokens)."
         )
+    if in_order and rng is not None:
+        raise ValueError("Cells that are shuffled are not in order: give one of the two.")
+    # Narrow keys: numpy sorts 16-bit integers and less by radix, in a tenth of the time.
+    bucket_of_length = np.searchsorted(buckets, np.arange(longest + 1)).astype(np.int16)
+    sizes = np.full(len(buckets), batch_size) if max_tokens is None else max_tokens // buckets
+    numbers = np.int32 if len(lengths) < 2**31 else np.int64
+    if in_order:
+        bucket_of = bucket_of_length[lengths]
+        starts = _cut_in_order(bucket_of, sizes)
+        longest_of = np.maximum.reduceat(bucket_of, starts[:-1]) if len(starts) > 1 else bucket_of
+        return BatchPlan(np.arange(len(lengths), dtype=numbers), starts, buckets[longest_of])
     if rng is None:
-        order = np.argsort(-lengths, kind="stable")
+        narrow = np.int16 if longest < 2**15 else np.int64
+        order = np.argsort(-lengths.astype(narrow), kind="stable").astype(numbers)
     else:
-        order = rng.permutation(len(lengths))
-        order = order[np.argsort(-np.searchsorted(buckets, lengths[order]), kind="stable")]
-    bucket_of = np.searchsorted(buckets, lengths[order])
-    batches, start = [], 0
-    while start < len(order):
-        length = int(buckets[bucket_of[start]])
-        size = batch_size if batch_size is not None else (max_tokens or 0) // length
-        batches.append(Batch(order[start : start + size], length))
-        start += size
+        order = rng.permutation(np.arange(len(lengths), dtype=numbers))
+        order = order[np.argsort(-bucket_of_length[lengths[order]], kind="stable")]
+    cells_of = np.bincount(bucket_of_length[lengths], minlength=len(buckets))
+    starts, bucket_of = _cut_sorted(cells_of, sizes)
+    plan = BatchPlan(order, starts, buckets[bucket_of])
     if rng is not None:
-        batches = [batches[i] for i in rng.permutation(len(batches))]
-    for i, batch in enumerate(batches[1:], start=1):
-        if batch.length != batches[0].length:
-            batches[1], batches[i] = batches[i], batches[1]
-            break
-    return batches
+        plan = plan.shuffled(rng)
+    return plan.with_unlike_first()
 
 
-def padded_share(lengths: np.ndarray, batches: list[Batch]) -> float:
+def _cut_sorted(cells_of: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where batches start, and their buckets, when cells stand by bucket, the longest first.
+
+    Args:
+        cells_of: (buckets,) cells of each bucket, shortest first.
+        sizes: (buckets,) cells of a batch of each bucket.
+    """
+    total = int(cells_of.sum())
+    starts, buckets = [], []
+    start = end = 0
+    for bucket in reversed(range(len(cells_of))):
+        end += int(cells_of[bucket])
+        # A batch of the bucket before may reach into this one, and beyond it.
+        of_bucket = np.arange(start, end, sizes[bucket])
+        if len(of_bucket):
+            starts.append(of_bucket)
+            buckets.append(np.full(len(of_bucket), bucket))
+            start = int(of_bucket[-1]) + int(sizes[bucket])
+    none = np.zeros(0, dtype=np.int64)
+    return np.concatenate([*starts, [total]]), np.concatenate([none, *buckets])
+
+
+def _cut_in_order(bucket_of: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Where batches start when cells keep their order: each holds as many as its longest allows."""
+    if len(bucket_of) and sizes.min() == sizes.max():
+        return np.append(np.arange(0, len(bucket_of), sizes[0]), len(bucket_of))
+    starts, number, most = [], 0, 0
+    for begin in range(0, len(bucket_of), 2**20):
+        # Each batch's end decides where the next begins, so this goes cell by cell.
+        allowed = sizes[bucket_of[begin : begin + 2**20]].tolist()
+        for cell, own in enumerate(allowed, start=begin):
+            if own < most:
+                most = own
+            if number >= most:
+                starts.append(cell)
+                number, most = 0, own
+            number += 1
+    return np.array([*starts, len(bucket_of)], dtype=np.int64)
+
+
+def padded_share(lengths: np.ndarray, batches: BatchPlan) -> float:
     """The share of a plan's tokens that is padding, between 0 and 1."""
-    padded = sum(len(batch.rows) * batch.length for batch in batches)
-    return 1.0 - float(np.sum(lengths, dtype=np.int64)) / padded if padded else 0.0
+    return batches.padded_share(lengths)

@@ -1,0 +1,201 @@
+"""Batches of cells by number, for whatever feeds a model. Needs no Keras."""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from keras_geneformer.data.batch_plan import BatchPlan
+from keras_geneformer.data.buckets import bucket_lengths, plan_batches
+from keras_geneformer.data.collation import collate
+from keras_geneformer.data.compatibility import check_tokens
+from keras_geneformer.data.masking import Masking
+
+_PLANS_KEPT = 2
+
+
+class BatchSource:
+    """Length-bucketed batches of a tokenized dataset: `source[i]` is batch i of the epoch.
+
+    Every cell comes exactly once an epoch, among cells of like length. Without labels a batch is
+    `(inputs,)`; with labels `(inputs, labels)`; with `masking` it is
+    `(inputs, labels, sample_weight)` for a `GeneformerMaskedLM`. `inputs` is a dict of int32 arrays
+    `token_ids` and `padding_mask` (B, N), and with masking `mask_positions` (B, M). The shapes are
+    few: one a bucket, and one for the last, smaller batch.
+
+    A batch depends on these arguments, the epoch and its number alone, and is read from the dataset
+    when it is asked for: any may be made in any order, by any thread.
+
+    Args:
+        cells: a `CellDataset`.
+        batch_size: cells a batch; 12 where `max_tokens` is not given either.
+        max_tokens: in place of `batch_size`, padded tokens a batch at most.
+        labels: (cells,) integer class of every cell, for a classifier.
+        masking: how tokens are masked, for a masked LM.
+        shuffle: shuffle cells and batches anew each epoch; otherwise the longest cells come first.
+        seed: of the shuffling.
+        bucket_count: how many padded lengths; more pad less, and compile more often.
+        buckets: the padded lengths themselves, in place of `bucket_count` (to share the shapes of
+            another source, from its `.buckets`).
+        max_length: the model's `max_sequence_length`, above which no bucket goes.
+        epoch: the first epoch's number.
+        in_order: the cells come in the order of the dataset, for inference; each batch is padded to
+            the bucket of its longest cell. (Keras's own `fit` and `predict` on TensorFlow take the
+            lengths that vary from the first two batches, which here may be of one length: give them
+            `tensorflow_batches` of this.)
+        shard: (index, count): of several workers this one takes every count-th batch, from number
+            index on. All shards together have every cell once an epoch. Where the batches are no
+            multiple of count, the first shards have one more: workers that must step together
+            stop after `steps_per_epoch` of the last shard.
+        start_step: batches already taken since the start of `epoch`, in this shard; may go beyond
+            one epoch. What follows is what would have followed.
+
+    Attributes:
+        epoch: number of the epoch in hand.
+        start_step: batches of that epoch that are left out at its start.
+        buckets: the padded lengths.
+
+    Raises:
+        ValueError: no cells, sizes, labels or buckets that do not fit them, a shard that does not
+            exist or has no batch; when a batch is made, a token id outside the vocabulary.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_geneformer.tokenization.dataset import CellDataset
+        >>> cells = CellDataset([np.arange(2, 2 + n) for n in (5, 30, 17)])
+        >>> source = BatchSource(cells, batch_size=2)
+        >>> len(source), source[0][0]["token_ids"].shape, source.rows(0).tolist()
+        (2, (2, 32), [1, 2])
+    """
+
+    def __init__(
+        self,
+        cells: Any,
+        *,
+        batch_size: int | None = None,
+        max_tokens: int | None = None,
+        labels: np.ndarray | None = None,
+        masking: Masking | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        bucket_count: int = 10,
+        buckets: np.ndarray | None = None,
+        max_length: int | None = None,
+        epoch: int = 0,
+        in_order: bool = False,
+        shard: tuple[int, int] = (0, 1),
+        start_step: int = 0,
+    ) -> None:
+        if len(cells) == 0:
+            raise ValueError("There are no cells to make batches of.")
+        if labels is not None and masking is not None:
+            raise ValueError(
+                "Give labels (for a classifier) or masking (for a masked LM), not both."
+            )
+        if labels is not None and len(labels) != len(cells):
+            raise ValueError(f"There are {len(labels)} labels for {len(cells)} cells.")
+        if not 0 <= shard[0] < shard[1]:
+            raise ValueError(f"shard={shard}; expected (index, count) with 0 <= index < count.")
+        if start_step < 0:
+            raise ValueError(f"start_step={start_step}; expected 0 or more.")
+        if in_order and shuffle:
+            raise ValueError("Give shuffle (for training) or in_order (for inference), not both.")
+        self.cells = cells
+        self.lengths = np.asarray(cells.lengths)
+        self.labels = None if labels is None else np.asarray(labels, dtype=np.int32)
+        self.masking = masking
+        self.shuffle = shuffle
+        self.seed = seed
+        self.batch_size = 12 if batch_size is None and max_tokens is None else batch_size
+        self.max_tokens = max_tokens
+        self.in_order = in_order
+        self.shard = shard
+        if buckets is None:
+            buckets = bucket_lengths(self.lengths, bucket_count, max_length=max_length)
+        self.buckets = buckets
+        self.pad_token_id = (cells.special_tokens or {}).get("<pad>", 0)
+        size = cells.vocabulary_size
+        self._size = masking.vocabulary_size if size is None and masking is not None else size
+        self._plans: dict[int, BatchPlan] = {}
+        self._planning = threading.Lock()
+        self.steps_per_epoch = len(self._plan_of(epoch))
+        """Batches of a whole epoch, in this shard."""
+        if self.steps_per_epoch == 0:
+            raise ValueError(
+                f"There are only {shard[0]} batches for {shard[1]} shards, so this one has none: "
+                "use fewer shards or smaller batches."
+            )
+        self.epoch = epoch + start_step // self.steps_per_epoch
+        self.start_step = start_step % self.steps_per_epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch; the same number always gives the same batches."""
+        self.epoch = epoch
+        self.start_step = 0
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch - self.start_step
+
+    def __getitem__(self, index: int) -> tuple:
+        return self.batch(self.epoch, self._step(index))
+
+    def rows(self, index: int) -> np.ndarray:
+        """The place in the dataset of each cell of a batch, so that results can be put back."""
+        return self.batch_rows(self.epoch, self._step(index))
+
+    def batch(self, epoch: int, step: int) -> tuple:
+        """A batch of any epoch.
+
+        Args:
+            epoch: its number, from 0.
+            step: the batch's number in the whole epoch, from 0.
+        """
+        batch = self._plan_of(epoch)[step]
+        token_ids, padding_mask = collate(self.cells, batch.rows, batch.length, self.pad_token_id)
+        if self._size is not None:
+            check_tokens(token_ids, self._size)
+        inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+        if self.labels is not None:
+            return inputs, self.labels[batch.rows]
+        if self.masking is None:
+            return (inputs,)
+        masked = self.masking(token_ids, padding_mask, batch.rows, epoch)
+        inputs = inputs | {"token_ids": masked.token_ids, "mask_positions": masked.mask_positions}
+        return inputs, masked.labels, masked.weights
+
+    def batch_rows(self, epoch: int, step: int) -> np.ndarray:
+        """The place in the dataset of each cell of a batch of any epoch, as `batch` counts."""
+        return self._plan_of(epoch)[step].rows
+
+    @property
+    def padded_share(self) -> float:
+        """The share of a whole epoch's tokens that is padding, between 0 and 1."""
+        return self._plan_of(self.epoch).padded_share(self.lengths)
+
+    def _step(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        return self.start_step + index % len(self)
+
+    def _plan_of(self, epoch: int) -> BatchPlan:
+        """The plan of an epoch. Two are kept: readers ahead may be in the next one already."""
+        key = epoch if self.shuffle else 0
+        with self._planning:
+            if key not in self._plans:
+                rng = np.random.default_rng([self.seed, epoch]) if self.shuffle else None
+                plan = plan_batches(
+                    self.lengths,
+                    self.buckets,
+                    self.batch_size,
+                    self.max_tokens,
+                    rng,
+                    in_order=self.in_order,
+                )
+                if self.shard != (0, 1):
+                    plan = plan.share(*self.shard)
+                    # Each shard's first two as well, for the same reason.
+                    plan = plan if self.in_order else plan.with_unlike_first()
+                while len(self._plans) >= _PLANS_KEPT:
+                    del self._plans[next(iter(self._plans))]
+                self._plans[key] = plan
+            return self._plans[key]
