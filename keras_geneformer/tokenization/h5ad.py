@@ -59,15 +59,15 @@ def encoded_source(root: Any, path: Path, layer: str | None, close: Any) -> Coun
 def _locate(root: Any, path: Path, layer: str | None) -> tuple[str, str]:
     """Where the matrix and its var stand."""
     layers = sorted(root["layers"]) if "layers" in root else []
+    # A raw that is None is an array in newer files.
+    raw = ["raw"] if "raw" in root and not is_array(root["raw"]) else []
     if layer is None and "X" in root:
         return "X", "var"
     if layer in layers:
         return f"layers/{layer}", "var"
-    if layer == "raw" and "raw" in root:
+    if layer == "raw" and raw:
         return "raw/X", "raw/var"
-    raise ValueError(
-        missing_layer(str(path), layer, [*layers, *(["raw"] if "raw" in root else [])])
-    )
+    raise ValueError(missing_layer(str(path), layer, layers + raw))
 
 
 def _frame(root: Any, name: str, path: Path) -> pd.DataFrame:

@@ -131,6 +131,8 @@ def _bounds(matrix: Any, lines: int, path: Path) -> np.ndarray:
     for name in ("indices", "indptr"):
         if matrix[name].dtype.kind not in "iu":
             raise damaged(path, f"{matrix.name}/{name} holds {matrix[name].dtype}, not integers")
+        _check_chunks(matrix[name], path)
+    _check_chunks(matrix["data"], path)
     check_numbers(matrix["data"], path)
     bounds = unbroken(
         path, f"{matrix.name}/indptr is", lambda: matrix["indptr"][:].astype(np.int64)
@@ -143,6 +145,14 @@ def _bounds(matrix: Any, lines: int, path: Path) -> np.ndarray:
     if bounds[0] != 0 or bounds[-1] != stored or (np.diff(bounds) < 0).any():
         raise damaged(path, f"{matrix.name}/indptr does not rise from 0 to {stored}")
     return bounds
+
+
+def _check_chunks(array: Any, path: Path) -> None:
+    """Refuse a zarr array that has lost chunks: they would be read as zeros, without an error."""
+    missing = getattr(array, "nchunks", 0) - getattr(array, "nchunks_initialized", 0)
+    # A last chunk of a single zero is rightly not stored.
+    if missing > 1 or (missing == 1 and (array.shape[0] - 1) % array.chunks[0]):
+        raise damaged(path, f"{missing} of {array.nchunks} chunks of {array.name} are missing")
 
 
 def _check_indices(indices: np.ndarray, size: int, name: str, path: Path) -> None:

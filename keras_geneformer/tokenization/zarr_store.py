@@ -31,7 +31,8 @@ def zarr_source(path: Path, layer: str | None) -> CountSource:
     import zarr
 
     try:
-        root: Any = zarr.open(str(path), mode="r")
+        store = zarr.storage.ZipStore(str(path), mode="r") if path.is_file() else str(path)
+        root: Any = zarr.open(store, mode="r")
     # What zarr raises for a damaged store has no common type.
     except Exception as error:
         raise damaged(path, f"it is unreadable as a zarr store ({error})") from error
