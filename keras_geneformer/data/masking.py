@@ -11,6 +11,8 @@ import numpy as np
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _SELECT, _REPLACE, _DRAW = 1, 2, 3
+_LAST = np.uint64(2**63)
+"""Above every draw: stands where a token may not be masked."""
 
 
 @dataclass(frozen=True)
@@ -105,63 +107,91 @@ class Masking:
         """
         length = token_ids.shape[1]
         number = self.positions_per_cell(length)
-        maskable = (padding_mask != 0) & ~np.isin(token_ids, self._unmaskable)
-        draw = _uniform(self.seed, epoch, cells, length, _SELECT)
+        maskable = padding_mask != 0
+        for special in self._unmaskable:
+            maskable &= token_ids != special
+        draw = _bits(self._of_cell(cells, epoch, _SELECT)[:, None], np.arange(length))
         if self.published:
-            chosen = maskable & (draw < self.rate)
-            score = np.where(chosen, draw, 2.0)
-            counts = np.minimum(chosen.sum(axis=1), number)
+            maskable &= _unit(draw) < self.rate
+            counts = np.minimum(np.count_nonzero(maskable, axis=1), number)
         else:
-            score = np.where(maskable, draw, 2.0)
-            genes = maskable.sum(axis=1)
+            genes = np.count_nonzero(maskable, axis=1)
             # Python and numpy both round half to even; a rounded share never exceeds M, because
             # genes never exceed the length.
             counts = np.minimum(np.maximum(np.rint(self.rate * genes).astype(int), 1), genes)
-        picked = np.argsort(score, axis=1, kind="stable")[:, :number]
-        counted = np.arange(number) < counts[:, None]
-        picked = np.sort(np.where(counted, picked, length), axis=1)
-        counted = picked < length
-        positions = np.where(counted, picked, 0)
-        labels = np.where(counted, np.take_along_axis(token_ids, positions, axis=1), 0)
-
-        action = np.take_along_axis(
-            _uniform(self.seed, epoch, cells, length, _REPLACE), positions, axis=1
-        )
-        lottery = np.take_along_axis(
-            _uniform(self.seed, epoch, cells, length, _DRAW), positions, axis=1
-        )
+        draw[~maskable] = _LAST
+        picked = lowest(draw, counts)
+        row, position = np.nonzero(picked)
+        labels = token_ids[picked]
+        action = _unit(_bits(self._of_cell(cells, epoch, _REPLACE)[row], position))
+        lottery = _unit(_bits(self._of_cell(cells, epoch, _DRAW)[row], position))
         random_ids = self._drawn[(lottery * len(self._drawn)).astype(np.int64)]
-        new = np.where(
+        masked = token_ids.astype(np.int32, copy=True)
+        masked[picked] = np.where(
             action < 0.8,
             self.special_tokens["<mask>"],
             np.where(action < 0.9, random_ids, labels),
         )
-        masked = token_ids.astype(np.int32, copy=True)
-        row, column = np.nonzero(counted)
-        masked[row, positions[row, column]] = new[row, column]
+        counted = np.arange(number) < counts[:, None]
         return MaskedBatch(
             token_ids=masked,
-            mask_positions=positions.astype(np.int32),
-            labels=labels.astype(np.int32),
+            mask_positions=_rows(position, counted),
+            labels=_rows(labels, counted),
             weights=counted.astype(np.float32),
         )
 
+    def _of_cell(self, cells: np.ndarray, epoch: int, stream: int) -> np.ndarray:
+        """(cells,) a hash of each cell, the epoch, the seed and the stream."""
+        state: Any = np.uint64(0)
+        with np.errstate(over="ignore"):
+            for part in (self.seed, epoch, stream):
+                state = _mix(state ^ np.uint64(part % 2**64))
+            return _mix(state ^ np.asarray(cells).astype(np.uint64))
 
-def _uniform(seed: int, epoch: int, cells: np.ndarray, length: int, stream: int) -> np.ndarray:
-    """(cells, length) numbers in [0, 1), each a hash of its cell, position, epoch, seed, stream."""
-    state: Any = np.uint64(0)
+
+def lowest(numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Mark the lowest numbers of each row; of equal ones, those that come first.
+
+    Args:
+        numbers: (rows, columns).
+        counts: (rows,) how many to mark in each row.
+
+    Returns:
+        (rows, columns) bool.
+
+    Example:
+        >>> lowest(np.array([[3, 1, 2], [5, 5, 4]]), np.array([1, 2])).astype(int).tolist()
+        [[0, 1, 0], [1, 0, 1]]
+    """
+    last = np.sort(numbers, axis=1)[np.arange(len(counts)), counts - 1]
+    marked = (numbers <= last[:, None]) & (counts > 0)[:, None]
+    for row in np.flatnonzero(np.count_nonzero(marked, axis=1) > counts):
+        marked[row] = False
+        marked[row, np.argsort(numbers[row], kind="stable")[: counts[row]]] = True
+    return marked
+
+
+def _rows(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Values end to end, as int32 rows that end in zeros; `counted` marks their places."""
+    rows = np.zeros(counted.shape, dtype=np.int32)
+    rows[counted] = values
+    return rows
+
+
+def _bits(of_cell: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """53 random bits for each cell's hash and position."""
     with np.errstate(over="ignore"):
-        for part in (seed, epoch, stream):
-            state = _mix(state ^ np.uint64(part % 2**64))
-        of_cell = _mix(state ^ np.asarray(cells).astype(np.uint64))
-        positions = np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN
-        bits = _mix(of_cell[:, None] + positions)
-    return (bits >> np.uint64(11)) * 2.0**-53
+        return _mix(of_cell + (position + 1).astype(np.uint64) * _GOLDEN) >> np.uint64(11)
 
 
-def _mix(bits: np.ndarray | np.uint64) -> np.ndarray:
+def _unit(bits: np.ndarray) -> np.ndarray:
+    """53 bits as a number in [0, 1)."""
+    return bits * 2.0**-53
+
+
+def _mix(bits: Any) -> Any:
     """The finaliser of splitmix64 (Steele, Lea and Flood 2014), one step past the given state."""
     bits = bits + _GOLDEN
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(bits ^ (bits >> np.uint64(31)))
+    return bits ^ (bits >> np.uint64(31))
