@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from keras_geneformer import __version__
 from keras_geneformer.backend import BACKENDS, INFERENCE_BACKENDS, require_backend
-from keras_geneformer.cli import analysis, conversion, demo, tokenization, training
+from keras_geneformer.cli import analysis, conversion, demo, tokenization, training, vocabulary
 
 __all__ = ["main"]
 
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=run, verb=name, keras=keras, trains=trains)
         return verb
 
-    for part in (demo, tokenization, training, analysis, conversion):
+    for part in (demo, tokenization, vocabulary, training, analysis, conversion):
         part.add_verbs(add)
     return parser
 
