@@ -3,8 +3,8 @@
 Specified in docs/dataset-format.md. `datasets` itself is not needed.
 """
 
+import hashlib
 import json
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ FORMAT = "keras_geneformer cells"
 FORMAT_VERSION = 1
 TOKENS = "input_ids"
 LENGTH = "length"
-RESERVED = frozenset({TOKENS, LENGTH})
+COUNTS = "counts"
+RESERVED = frozenset({TOKENS, LENGTH, COUNTS})
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
@@ -31,7 +32,79 @@ def is_dataset_directory(directory: Path) -> bool:
     return {STATE, INFO} <= names and names <= {STATE, INFO, OURS} | arrow
 
 
-class DatasetWriter:
+class CellFileWriter:
+    """Writes cells, batch by batch, into one Arrow stream file.
+
+    Use it in a `with` statement, which closes the file.
+
+    Args:
+        path: of the file.
+        ids: the dtype of the token ids, int16 or int32.
+        obs: the Arrow type of each obs column, by stored name.
+        counts: whether each cell also has a list of counts per 10,000.
+
+    Attributes:
+        cells, tokens: how many were written.
+        schema: of the file.
+    """
+
+    def __init__(
+        self, path: Path, ids: np.dtype, obs: Mapping[str, pa.DataType], counts: bool = False
+    ) -> None:
+        self.schema = cell_schema(ids, obs, counts)
+        self._ids = pa.from_numpy_dtype(ids)
+        self._writer = pa.ipc.new_stream(str(path), self.schema)
+        self._closed = False
+        self.cells = 0
+        self.tokens = 0
+
+    def __enter__(self) -> "CellFileWriter":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Mark the end of the file."""
+        # Closing an Arrow stream twice would mark its end twice.
+        if not self._closed:
+            self._closed = True
+            self._writer.close()
+
+    def write(
+        self,
+        ids: np.ndarray,
+        lengths: np.ndarray,
+        obs: Mapping[str, pa.Array],
+        counts: np.ndarray | None = None,
+    ) -> None:
+        """Add cells.
+
+        Args:
+            ids: their token ids, flat, fewer than 2**31.
+            lengths: how many of them belong to each cell, shape (cells,).
+            obs: the columns of obs, of as many rows.
+            counts: beside the ids, float32, where the file has counts.
+        """
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
+        np.cumsum(lengths, out=offsets[1:])
+        ids = ids.astype(self._ids.to_pandas_dtype(), copy=False)
+        columns = {
+            TOKENS: pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
+            LENGTH: pa.array(lengths, pa.int32()),
+            **obs,
+        }
+        if counts is not None:
+            columns[COUNTS] = pa.ListArray.from_arrays(
+                pa.array(offsets), pa.array(counts, pa.float32())
+            )
+        arrays = [columns[name] for name in self.schema.names]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
+        self.cells += len(lengths)
+        self.tokens += len(ids)
+
+
+class DatasetWriter(CellFileWriter):
     """Writes cells batch by batch into an empty directory.
 
     The directory is no dataset, for us or for `datasets`, before `finish`. Use it in a `with`
@@ -39,55 +112,14 @@ class DatasetWriter:
 
     Args:
         directory: an existing, empty directory.
-        ids: the dtype of the token ids, int16 or int32.
-        obs: the Arrow type of each obs column, by stored name.
+        ids, obs, counts: as `CellFileWriter` takes them.
     """
 
-    _DATA = "data-00000-of-00001.arrow"
-
-    def __init__(self, directory: Path, ids: np.dtype, obs: Mapping[str, pa.DataType]) -> None:
+    def __init__(
+        self, directory: Path, ids: np.dtype, obs: Mapping[str, pa.DataType], counts: bool = False
+    ) -> None:
         self._directory = directory
-        self._ids = pa.from_numpy_dtype(ids)
-        schema = pa.schema({TOKENS: pa.list_(self._ids), LENGTH: pa.int32(), **obs})
-        self._features = {field.name: _feature(field.type) for field in schema}
-        info = json.dumps({"info": {"features": self._features}})
-        self._schema = schema.with_metadata({"huggingface": info})
-        self._writer = pa.ipc.new_stream(str(directory / self._DATA), self._schema)
-        self._closed = False
-        self._cells = 0
-        self._tokens = 0
-
-    def __enter__(self) -> "DatasetWriter":
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        # Closing an Arrow stream twice would mark its end twice.
-        if not self._closed:
-            self._closed = True
-            self._writer.close()
-
-    def write(self, ids: np.ndarray, lengths: np.ndarray, obs: Mapping[str, pa.Array]) -> None:
-        """Add cells.
-
-        Args:
-            ids: their token ids, flat, fewer than 2**31.
-            lengths: how many of them belong to each cell, shape (cells,).
-            obs: the columns of obs, of as many rows.
-        """
-        offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
-        np.cumsum(lengths, out=offsets[1:])
-        columns = {
-            TOKENS: pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids, self._ids)),
-            LENGTH: pa.array(lengths, pa.int32()),
-            **obs,
-        }
-        arrays = [columns[name] for name in self._schema.names]
-        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        self._cells += len(lengths)
-        self._tokens += len(ids)
+        super().__init__(directory / data_file(0, 1), ids, obs, counts)
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
         """Close the data file and write the three json files, the state last.
@@ -95,23 +127,67 @@ class DatasetWriter:
         Args:
             metadata: our own entries for `keras_geneformer.json`.
         """
-        self._close()
-        ours = {"format": FORMAT, "format_version": FORMAT_VERSION}
-        ours |= {"num_cells": self._cells, "num_tokens": self._tokens, **metadata}
-        info = {"citation": "", "description": "", "features": self._features}
-        info |= {"homepage": "", "license": ""}
-        state: dict[str, Any] = {
-            "_data_files": [{"filename": self._DATA}],
-            "_fingerprint": secrets.token_hex(8),
-            "_format_columns": None,
-            "_format_kwargs": {},
-            "_format_type": None,
-            "_output_all_columns": False,
-            "_split": None,
-        }
-        for name, content in ((OURS, ours), (INFO, info), (STATE, state)):
-            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-            (self._directory / name).write_text(text, encoding="utf-8")
+        self.close()
+        name = data_file(0, 1)
+        files = {name: digest(self._directory / name)}
+        totals = {"num_cells": self.cells, "num_tokens": self.tokens}
+        write_manifest(self._directory, files, self.schema, totals | dict(metadata))
+
+
+def cell_schema(ids: np.dtype, obs: Mapping[str, pa.DataType], counts: bool = False) -> pa.Schema:
+    """The schema of the data files, with the features that `datasets` reads from it."""
+    lists = {TOKENS: pa.list_(pa.from_numpy_dtype(ids)), LENGTH: pa.int32()}
+    if counts:
+        lists[COUNTS] = pa.list_(pa.float32())
+    schema = pa.schema(lists | dict(obs))
+    info = json.dumps({"info": {"features": _features(schema)}})
+    return schema.with_metadata({"huggingface": info})
+
+
+def data_file(number: int, files: int) -> str:
+    """The name of a data file, as `datasets` calls them."""
+    return f"data-{number:05d}-of-{files:05d}.arrow"
+
+
+def digest(path: Path) -> str:
+    """The sha256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(
+    directory: Path, files: Mapping[str, str], schema: pa.Schema, metadata: Mapping[str, Any]
+) -> None:
+    """Write the three json files that make a directory a dataset, the state last.
+
+    Args:
+        directory: holds the data files.
+        files: their names, in order, each with its `digest`.
+        schema: of each of them.
+        metadata: our own entries for `keras_geneformer.json`, `num_cells` and `num_tokens` too.
+    """
+    ours = {"format": FORMAT, "format_version": FORMAT_VERSION, **metadata}
+    # What `datasets` knows the content by, in its caches: the same bytes give the same.
+    content = json.dumps([ours, list(files.items())], sort_keys=True)
+    fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
+    info = {"citation": "", "description": "", "features": _features(schema)}
+    info |= {"homepage": "", "license": ""}
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": name} for name in files],
+        "_fingerprint": fingerprint,
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    for name, part in ((OURS, ours), (INFO, info), (STATE, state)):
+        text = json.dumps(part, indent=1, ensure_ascii=False) + "\n"
+        (directory / name).write_text(text, encoding="utf-8")
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    return {field.name: _feature(field.type) for field in schema}
 
 
 def _feature(kind: pa.DataType) -> dict[str, Any]:
@@ -130,11 +206,14 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}
 
 
-def read_dataset(directory: Path) -> tuple[pa.Table, dict[str, Any] | None]:
+def read_dataset(
+    directory: Path, memory_map: bool = True
+) -> tuple[pa.Table, dict[str, Any] | None]:
     """Map the Arrow files of a dataset directory into memory.
 
     Args:
         directory: written by us or by `datasets.save_to_disk`.
+        memory_map: leave the data on disk until it is used; else read it whole.
 
     Returns:
         The table, its buffers memory mapped; and our metadata, None where others wrote it.
@@ -174,7 +253,7 @@ def read_dataset(directory: Path) -> tuple[pa.Table, dict[str, Any] | None]:
     files = [directory / entry["filename"] for entry in entries]
     if not files:
         raise ValueError(f"{directory / STATE} names no data file")
-    tables = [_map(path) for path in files]
+    tables = [_map(path, memory_map) for path in files]
     try:
         table = pa.concat_tables(tables)
     except pa.ArrowInvalid as error:
@@ -200,14 +279,37 @@ def token_pieces(table: pa.Table, directory: Path) -> list[tuple[np.ndarray, np.
             "expected a dataset of tokenized cells"
         )
     kind = table.schema.field(TOKENS).type
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    if not lists or not pa.types.is_integer(kind.value_type):
+    if not _is_list(kind) or not pa.types.is_integer(kind.value_type):
         raise ValueError(f"{TOKENS} of {directory} is {kind}; expected lists of integers")
-    column = table[TOKENS]
+    return _pieces(table, TOKENS, directory)
+
+
+def count_pieces(table: pa.Table, directory: Path) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """Counts per 10,000 and offsets, as `token_pieces`; None where the dataset keeps none.
+
+    Raises:
+        ValueError: the lists are not as long as those of the token ids.
+    """
+    if COUNTS not in table.column_names or not _is_list(table.schema.field(COUNTS).type):
+        return None
+    pieces = _pieces(table, COUNTS, directory)
+    for (_, offsets), (_, expected) in zip(pieces, _pieces(table, TOKENS, directory)):
+        if not np.array_equal(np.diff(offsets), np.diff(expected)):
+            raise ValueError(
+                f"{directory} has lists in {COUNTS} of other lengths than in {TOKENS}: a file was "
+                "changed. Tokenize or copy it again"
+            )
+    return pieces
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _pieces(table: pa.Table, name: str, directory: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    column = table[name]
     if column.null_count or any(chunk.values.null_count for chunk in column.chunks):
-        raise ValueError(
-            f"{TOKENS} of {directory} has missing values; expected a list for each cell"
-        )
+        raise ValueError(f"{name} of {directory} has missing values; expected a list for each cell")
     return [(chunk.values.to_numpy(), chunk.offsets.to_numpy()) for chunk in column.chunks]
 
 
@@ -231,7 +333,7 @@ def _ours(directory: Path) -> dict[str, Any] | None:
     return ours
 
 
-def _map(path: Path) -> pa.Table:
+def _map(path: Path, memory_map: bool) -> pa.Table:
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} has no {path.name}, which its {STATE} names")
     with path.open("rb") as file:
@@ -244,7 +346,8 @@ def _map(path: Path) -> pa.Table:
             f"({size} bytes). Tokenize or copy it again"
         )
     try:
-        return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+        source = pa.memory_map(str(path)) if memory_map else pa.BufferReader(path.read_bytes())
+        return pa.ipc.open_stream(source).read_all()
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}. Tokenize or copy it again") from error
 

@@ -1,6 +1,7 @@
 """Tells counts from what is often taken for them."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -43,7 +44,15 @@ def check_entries(source: CountSource, cells: np.ndarray, rows: sp.csr_matrix) -
     )
 
 
-def check_not_logarithms(source: CountSource) -> None:
+@dataclass(frozen=True)
+class SampledCells:
+    """Some cells of a source: their numbers and their rows."""
+
+    cells: np.ndarray
+    rows: sp.csr_matrix
+
+
+def check_not_logarithms(source: CountSource, sample: SampledCells | None = None) -> None:
     """Refuse log-normalised data; accept counts, also those that are no integers.
 
     Up to 512 cells, spread over the source, are looked at. Refused are values that are mostly far
@@ -57,11 +66,13 @@ def check_not_logarithms(source: CountSource) -> None:
 
     Args:
         source: the counts.
+        sample: cells to look at. Default: `sample_cells(source)`.
 
     Raises:
         ValueError: the data look like logarithms, or are true and false.
     """
-    cells, rows = _sample(source)
+    sample = sample_cells(source) if sample is None else sample
+    cells, rows = sample.cells, sample.rows
     if rows.dtype == bool:
         raise ValueError(
             f"{source.name} is binarised (true or false), so it does not hold counts. {_REMEDY}"
@@ -111,14 +122,14 @@ def _transformed_cells(values: np.ndarray, owners: np.ndarray) -> tuple[np.ndarr
     return suspects, int(np.count_nonzero(stored))
 
 
-def _sample(source: CountSource) -> tuple[np.ndarray, sp.csr_matrix]:
-    """Some cells, in blocks spread over the source: their numbers and their rows."""
+def sample_cells(source: CountSource) -> SampledCells:
+    """Up to 512 cells, in blocks spread over the source."""
     starts = np.unique(np.linspace(0, max(len(source) - _BLOCK_CELLS, 0), _BLOCKS).astype(int))
     cells = np.unique(np.concatenate([np.arange(start, start + _BLOCK_CELLS) for start in starts]))
     cells = cells[cells < len(source)]
     if not len(cells):
-        return cells, sp.csr_matrix((0, len(source.var)))
+        return SampledCells(cells, sp.csr_matrix((0, len(source.var))))
     # Blocks of small sources overlap: what is left of them is read in one piece.
     runs = np.split(cells, np.flatnonzero(np.diff(cells) > 1) + 1)
     parts = [source.read(int(run[0]), int(run[-1]) + 1) for run in runs]
-    return cells, sp.vstack(parts, format="csr")
+    return SampledCells(cells, sp.vstack(parts, format="csr"))

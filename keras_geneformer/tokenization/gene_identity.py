@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
+from keras_geneformer.tokenization.readers import CountSource
 from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ _CAUSES = {
     r"\d+": "numbers (Entrez ids or row numbers): map them to Ensembl ids",
     r"[ACGT]{10,}.*": "cell barcodes: is the matrix transposed?",
 }
+LEAST_SHARE = 0.05
+"""Of whose counts less belongs to known genes is refused: what would be left is no cell."""
 _MOUSE_SYMBOL = re.compile(r"[A-Z][a-z]+[a-z0-9]*")
 
 
@@ -44,12 +48,14 @@ class GeneMap:
         key: the var column the ids came from, or "var_names".
         nameless: columns whose id is empty.
         repeated: whether another column has the same gene, shape (columns,).
+        unknown: the names of the columns without a known gene.
     """
 
     positions: np.ndarray
     key: str
     nameless: int
     repeated: np.ndarray
+    unknown: list[object]
 
     @property
     def known(self) -> int:
@@ -60,6 +66,10 @@ class GeneMap:
     def summed(self) -> int:
         """Columns that go into another column of the same gene."""
         return self.known - len(np.unique(self.positions[self.positions >= 0]))
+
+    def likely_cause(self, var: pd.DataFrame) -> str:
+        """What the unknown names most likely are, and what to do."""
+        return _likely_cause(self.unknown, self.key, var)
 
 
 def map_genes(
@@ -102,7 +112,8 @@ def map_genes(
         )
     times = np.bincount(positions[positions >= 0], minlength=len(vocabulary))
     repeated = (positions >= 0) & (times[positions] > 1)
-    return GeneMap(positions, key, nameless, repeated)
+    unknown = [names[i] for i in np.flatnonzero(positions < 0).tolist()]
+    return GeneMap(positions, key, nameless, repeated, unknown)
 
 
 def _names(
@@ -132,6 +143,40 @@ def _names(
     return best, candidates[best]
 
 
+def check_known_share(source: CountSource, genes: GeneMap, rows: sp.csr_matrix) -> None:
+    """Refuse a source of whose counts hardly any belong to genes of the vocabulary.
+
+    Args:
+        source: for its name and its genes.
+        genes: its map.
+        rows: some of its cells.
+
+    Raises:
+        ValueError: it is less than one in twenty; with the likely cause.
+    """
+    counts = np.bincount(rows.indices, weights=rows.data, minlength=len(genes.positions))
+    total, known = counts.sum(), counts[genes.positions >= 0].sum()
+    if total > 0 and known < LEAST_SHARE * total:
+        raise ValueError(
+            f"{source.name}: only {known / total:.1%} of the counts belong to genes of the "
+            f"vocabulary ({genes.known} of {len(genes.positions)} genes in {genes.key} known); "
+            f"expected {LEAST_SHARE:.0%} or more. {genes.likely_cause(source.var)}"
+        )
+
+
+def _likely_cause(names: list[object], key: str, var: pd.DataFrame) -> str:
+    """What names that the vocabulary lacks most likely are, and what to do."""
+    texts = [gene.strip().upper() for gene in names if isinstance(gene, str) and gene.strip()]
+    for pattern, cause in _CAUSES.items():
+        if sum(bool(re.fullmatch(pattern, text)) for text in texts) > 0.5 * len(texts):
+            return f"They look like {cause}"
+    others = [str(column) for column in var.columns if column != key]
+    return (
+        "Is it the wrong column, or another species? Give gene_key= the column of var "
+        f"with Ensembl ids or symbols (var also has {', '.join(others) or 'no other column'})"
+    )
+
+
 def _no_gene(
     names: list[object], key: str, vocabulary: GeneVocabulary, name: str, var: pd.DataFrame
 ) -> str:
@@ -139,12 +184,7 @@ def _no_gene(
     message = f"{name}: none of the {len(names)} genes in {key} is in the vocabulary"
     if not texts:
         return f"{message}: they are all empty. Give gene_key= another of var's columns"
-    message += f" {vocabulary.version!r} (they start with {', '.join(texts[:3])})"
-    for pattern, cause in _CAUSES.items():
-        if sum(bool(re.fullmatch(pattern, text.upper())) for text in texts) > 0.5 * len(texts):
-            return f"{message}. They look like {cause}"
-    others = [str(column) for column in var.columns if column != key]
     return (
-        f"{message}. Is it the wrong column, or another species? Give gene_key= the column of var "
-        f"with Ensembl ids or symbols (var also has {', '.join(others) or 'no other column'})"
+        f"{message} {vocabulary.version!r} (they start with {', '.join(texts[:3])}). "
+        + _likely_cause(names, key, var)
     )

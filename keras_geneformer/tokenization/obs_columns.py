@@ -68,7 +68,7 @@ def decode_obs(table: pa.Table, kinds: dict[str, Any] | None, reserved: frozense
     return obs
 
 
-def encode_column(series: pd.Series) -> tuple[pa.Array, dict[str, Any]]:
+def encode_column(series: pd.Series, text: bool = False) -> tuple[pa.Array, dict[str, Any]]:
     """One obs column as a plain Arrow array, and what is needed to restore it.
 
     Categories become their values, as `datasets` has no Arrow dictionaries; NaN stays NaN in a
@@ -76,11 +76,14 @@ def encode_column(series: pd.Series) -> tuple[pa.Array, dict[str, Any]]:
 
     Args:
         series: the column.
+        text: make it text, whatever it holds.
 
     Returns:
         The Arrow array, and a JSON-able dict: `dtype`, and for a categorical its `categories`,
         whether they are `ordered`, and the `values` dtype.
     """
+    if text:
+        return _as_text(series), {"dtype": "object"}
     if isinstance(series.dtype, pd.CategoricalDtype):
         categories = series.cat.categories
         if pd.api.types.infer_dtype(categories, skipna=False) not in _JSON_CATEGORIES:
@@ -98,19 +101,33 @@ def encode_column(series: pd.Series) -> tuple[pa.Array, dict[str, Any]]:
     dtype = str(series.dtype)
     if series.dtype.kind == "f" and isinstance(series.dtype, np.dtype):
         return pa.array(series.to_numpy(), from_pandas=False), {"dtype": dtype}
-    try:
-        array = pa.array(series, from_pandas=True)
-        mixed = pa.types.is_nested(array.type) or pa.types.is_binary(array.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        mixed = True
-    if mixed:
+    array = _plain(series)
+    if array is None:
         logger.warning("obs column %r (%s) is kept as text", series.name, dtype)
-        array, dtype = pa.array(series.map(str, na_action="ignore"), pa.string()), "object"
+        array, dtype = _as_text(series), "object"
     if pa.types.is_null(array.type):
         array = array.cast(pa.string())
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     return array, {"dtype": dtype}
+
+
+def is_mixed(series: pd.Series) -> bool:
+    """Whether a column holds values of several types, or lists or bytes: it is kept as text."""
+    return series.dtype == object and _plain(series) is None
+
+
+def _plain(series: pd.Series) -> pa.Array | None:
+    """The column in Arrow's own types; None where there is none for it."""
+    try:
+        array = pa.array(series, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None
+    return None if pa.types.is_nested(array.type) or pa.types.is_binary(array.type) else array
+
+
+def _as_text(series: pd.Series) -> pa.Array:
+    return pa.array(series.astype(object).map(str, na_action="ignore"), pa.string())
 
 
 def decode_column(column: pa.ChunkedArray, kind: dict[str, Any] | None) -> Any:

@@ -57,7 +57,7 @@ def publish_directory(
     try:
         yield partial
         _check_replaceable(destination, replaceable)
-        _take_name(partial, destination)
+        take_name(partial, destination)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -101,7 +101,8 @@ def _check_replaceable(destination: Path, replaceable: Callable[[Path], bool]) -
         )
 
 
-def _take_name(partial: Path, destination: Path) -> None:
+def take_name(partial: Path, destination: Path) -> None:
+    """Give a complete directory its name, in one step where the system can; an earlier one goes."""
     if not destination.exists() or not any(destination.iterdir()):
         if destination.exists() and os.name == "nt":
             destination.rmdir()

@@ -1,95 +1,237 @@
 """Rank value encoding, as pure functions on the entries of many cells at once.
 
-Entries are the detected genes of the cells, row after row as in a CSR matrix: `bounds[i]` to
+Entries are the stored counts of the cells, row after row as in a CSR matrix: `bounds[i]` to
 `bounds[i + 1]` are those of cell i.
 """
 
+from dataclasses import dataclass
+
+import numba
 import numpy as np
 
 TARGET_COUNTS = 10_000
 
+_DIGIT = 11  # bits of one pass of the radix sort: its counters stay in the first-level cache
+_SHORT = 16
 
-def rank_values(
-    counts: np.ndarray, n_counts: np.ndarray, medians: np.ndarray, bounds: np.ndarray
-) -> np.ndarray:
-    """Counts per 10,000 of the cell, over the gene's nonzero median, in float64.
 
-    Args:
-        counts: of each entry, shape (E,).
-        n_counts: total counts of each cell, shape (cells,).
-        medians: nonzero median of each entry's gene, shape (E,).
-        bounds: shape (cells + 1,).
+@dataclass(frozen=True)
+class RankedCells:
+    """The cells of a chunk, in order; those without a gene have length 0.
 
-    Returns:
-        float64 array, shape (E,).
+    Attributes:
+        token_ids: flat, int32.
+        lengths: number of each cell's, special tokens included, int64, shape (cells,).
+        scaled: counts per 10,000 beside the ids, float32 (0 at special tokens), or None.
+        found: known genes with counts in each cell, before the limit, int64, shape (cells,).
     """
-    values = counts.astype(np.float64)
-    values /= np.repeat(n_counts.astype(np.float64), np.diff(bounds))
-    values *= TARGET_COUNTS
-    values /= medians
-    return values
+
+    token_ids: np.ndarray
+    lengths: np.ndarray
+    scaled: np.ndarray | None
+    found: np.ndarray
 
 
-def rank_tokens(
-    values: np.ndarray, tokens: np.ndarray, bounds: np.ndarray, limit: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Order each cell's tokens by value, highest first, ties by token id, lowest first.
+def rank_cells(
+    counts: np.ndarray,
+    columns: np.ndarray,
+    bounds: np.ndarray,
+    n_counts: np.ndarray,
+    tokens: np.ndarray,
+    medians: np.ndarray,
+    limit: int,
+    frame: tuple[int, int] | None = None,
+    keep_counts: bool = False,
+) -> RankedCells:
+    """Order each cell's tokens by rank value, highest first, ties by token id, lowest first.
+
+    The rank value is counts / the cell's total * 10,000 / the gene's nonzero median, in float64.
 
     Args:
-        values: of each entry, above zero and finite, shape (E,), float64.
-        tokens: token id of each entry, shape (E,); no token twice in a cell.
-        bounds: shape (cells + 1,).
-        limit: the most tokens to keep of a cell.
+        counts: of each entry, shape (E,), float32 or float64; entries not above zero are left out.
+        columns: column of each entry, int32, shape (E,); no token twice in a cell.
+        bounds: int64, shape (cells + 1,).
+        n_counts: total counts of each cell, float64, shape (cells,), above zero where a cell has
+            an entry.
+        tokens: token id of each column, int32, shape (columns,), -1 where it has none.
+        medians: nonzero median of each column's gene, float64, shape (columns,).
+        limit: the most genes to keep of a cell.
+        frame: ids of `<cls>` and `<eos>`, which then stand around each cell that has a gene.
+        keep_counts: also give the counts per 10,000.
 
     Returns:
-        The tokens of all cells, flat, int32; and the number of each cell's, shape (cells,).
+        The ranked cells.
 
     Example:
-        >>> rank_tokens(np.array([1.0, 3.0, 1.0]), np.array([9, 4, 5]), np.array([0, 3]), 2)
-        (array([4, 5], dtype=int32), array([2]))
+        >>> ranked = rank_cells(
+        ...     np.array([1.0, 3.0, 1.0]), np.array([0, 1, 2], "int32"), np.array([0, 3]),
+        ...     np.array([5.0]), np.array([9, 4, 5], "int32"), np.ones(3), limit=2)
+        >>> ranked.token_ids, ranked.found
+        (array([4, 5], dtype=int32), array([3]))
     """
-    # One integer carries the value's leading bits, inverted, above the token id: sorting plain
-    # integers is several times faster than sorting positions by a float. The bits of positive
-    # floats are ordered as the floats are.
-    width = max(int(tokens.max(initial=1)).bit_length(), 1)
-    ids = tokens.astype(np.uint64)
-    packed = values.view(np.uint64) >> np.uint64(width - 1)
-    np.invert(packed, out=packed)
-    packed <<= np.uint64(width)
-    packed |= ids
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
-        packed[start:stop].sort()
-    ordered = (packed & np.uint64((1 << width) - 1)).astype(np.int32)
-    _settle_close_values(packed >> np.uint64(width), ordered, values, tokens, bounds)
-
-    lengths = np.diff(bounds)
-    kept = np.minimum(lengths, limit)
-    if (kept < lengths).any():
-        within = np.arange(len(ordered)) - np.repeat(bounds[:-1], lengths)
-        ordered = ordered[within < limit]
-    return ordered, kept
+    sizes = np.minimum(np.diff(bounds), limit) + (0 if frame is None else 2)
+    token_ids = np.empty(int(sizes.sum()), dtype=np.int32)
+    scaled = np.empty(len(token_ids) if keep_counts else 0, dtype=np.float32)
+    lengths, found = np.zeros((2, len(n_counts)), dtype=np.int64)
+    first, last = (-1, -1) if frame is None else frame
+    arrays = (counts, columns, bounds, n_counts, tokens, medians)
+    used = _rank(*arrays, limit, first, last, token_ids, scaled, lengths, found)
+    return RankedCells(token_ids[:used], lengths, scaled[:used] if keep_counts else None, found)
 
 
-def _settle_close_values(
-    leading: np.ndarray,
-    ordered: np.ndarray,
-    values: np.ndarray,
-    tokens: np.ndarray,
-    bounds: np.ndarray,
-) -> None:
-    """Reorder, in place, the cells in which values agree in the leading bits and differ below."""
-    equal = np.flatnonzero(leading[1:] == leading[:-1]) + 1
-    cells = np.unique(np.searchsorted(bounds, equal, side="right") - 1)
-    if not len(cells):
+def compile_kernels() -> None:
+    """Compile for float32 and float64, or load what was compiled: some seconds the first time."""
+    for counts in (np.ones(1, np.float32), np.ones(1)):
+        entries = (counts, np.zeros(1, np.int32), np.array([0, 1]))
+        cell_sums(*entries, np.zeros(1, np.int32))
+        rank_cells(*entries, np.ones(1), np.zeros(1, np.int32), np.ones(1), 1)
+
+
+def cell_sums(
+    counts: np.ndarray, columns: np.ndarray, bounds: np.ndarray, tokens: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each cell's sum of counts, and that of its known genes, exact for integers below 2**53.
+
+    Args:
+        counts, columns, bounds, tokens: as in `rank_cells`.
+
+    Returns:
+        Two float64 arrays of shape (cells,).
+    """
+    sums, known = np.zeros((2, len(bounds) - 1))
+    _sum(counts, columns, bounds, tokens, sums, known)
+    return sums, known
+
+
+@numba.njit(nogil=True, cache=True)
+def _sum(counts, columns, bounds, tokens, sums, known):
+    for cell in range(len(sums)):
+        for entry in range(bounds[cell], bounds[cell + 1]):
+            count = np.float64(counts[entry])
+            sums[cell] += count
+            if tokens[columns[entry]] >= 0:
+                known[cell] += count
+
+
+@numba.njit(nogil=True, cache=True)
+def _rank(
+    counts, columns, bounds, n_counts, tokens, medians, limit, first, last, token_ids, scaled,
+    lengths, found,
+):  # fmt: skip
+    longest = 0
+    for cell in range(len(n_counts)):
+        longest = max(longest, bounds[cell + 1] - bounds[cell])
+    values, ids, entries = (
+        np.empty(longest, np.float64),
+        np.empty(longest, np.int32),
+        np.empty(longest, np.int64),
+    )
+    bits = values.view(np.int64)
+    keys, spare = np.empty(longest, np.int64), np.empty(longest, np.int64)
+    tallies = np.empty((2, 1 << _DIGIT), np.int64)
+    end = 0
+    for cell in range(len(n_counts)):
+        known = 0
+        for entry in range(bounds[cell], bounds[cell + 1]):
+            token = tokens[columns[entry]]
+            if token >= 0 and counts[entry] > 0:
+                ids[known] = token
+                entries[known] = entry
+                known += 1
+        found[cell] = known
+        if known == 0:
+            continue
+        total = n_counts[cell]
+        for i in range(known):
+            entry = entries[i]
+            values[i] = counts[entry] / total * TARGET_COUNTS / medians[columns[entry]]
+        _order(values, bits, ids, known, keys, spare, tallies)
+        start = end
+        if first >= 0:
+            token_ids[end] = first
+            end += 1
+        kept = min(known, limit)
+        for i in range(kept):
+            token_ids[end + i] = ids[keys[i] & 0xFFFFFFFF]
+        if len(scaled):
+            scaled[start] = 0
+            for i in range(kept):
+                entry = entries[keys[i] & 0xFFFFFFFF]
+                scaled[end + i] = counts[entry] / total * TARGET_COUNTS
+        end += kept
+        if first >= 0:
+            token_ids[end] = last
+            if len(scaled):
+                scaled[end] = 0
+            end += 1
+        lengths[cell] = end - start
+    return end
+
+
+@numba.njit(nogil=True, cache=True)
+def _order(values, bits, ids, known, keys, spare, tallies):
+    """Leave in the low halves of `keys` the positions in their order.
+
+    The bits of positive floats are ordered as the floats are. Their distance from the largest is
+    cut to two digits and sorted by radix; what agrees in these is then put right exactly.
+    """
+    highest = lowest = bits[0]
+    for i in range(1, known):
+        highest = max(highest, bits[i])
+        lowest = min(lowest, bits[i])
+    shift = 0
+    while (highest - lowest) >> shift >= 1 << (2 * _DIGIT):
+        shift += 1
+    tallies[:] = 0
+    mask = (1 << _DIGIT) - 1
+    for i in range(known):
+        key = (highest - bits[i]) >> shift
+        keys[i] = key << 32 | i
+        tallies[0, key & mask] += 1
+        tallies[1, key >> _DIGIT] += 1
+    for digit in range(2):
+        place = 0
+        for value in range(1 << _DIGIT):
+            tally = tallies[digit, value]
+            tallies[digit, value] = place
+            place += tally
+    for i in range(known):
+        digit = (keys[i] >> 32) & mask
+        spare[tallies[0, digit]] = keys[i]
+        tallies[0, digit] += 1
+    for i in range(known):
+        digit = spare[i] >> (32 + _DIGIT)
+        keys[tallies[1, digit]] = spare[i]
+        tallies[1, digit] += 1
+    start = 0
+    while start < known:
+        stop = start + 1
+        while stop < known and keys[stop] >> 32 == keys[start] >> 32:
+            stop += 1
+        if stop - start > 1:
+            _settle(values, ids, keys[start:stop])
+        start = stop
+
+
+@numba.njit(nogil=True, cache=True)
+def _settle(values, ids, run):
+    """Order a few positions by value, highest first, and id."""
+    if len(run) > _SHORT:
+        where = run & 0xFFFFFFFF
+        where = where[np.argsort(ids[where])]
+        run[:] = where[np.argsort(-values[where], kind="mergesort")]
         return
-    value_of = np.empty(int(tokens.max()) + 1)
-    for cell in cells.tolist():
-        entries = slice(bounds[cell], bounds[cell + 1])
-        value_of[tokens[entries]] = values[entries]
-        sequence = value_of[ordered[entries]]
-        if (sequence[1:] > sequence[:-1]).any():
-            order = np.lexsort((tokens[entries], -values[entries]))
-            ordered[entries] = tokens[entries][order]
+    for i in range(1, len(run)):
+        moved = run[i]
+        value, token = values[moved & 0xFFFFFFFF], ids[moved & 0xFFFFFFFF]
+        place = i
+        while place > 0:
+            other = run[place - 1] & 0xFFFFFFFF
+            if values[other] > value or (values[other] == value and ids[other] < token):
+                break
+            run[place] = run[place - 1]
+            place -= 1
+        run[place] = moved
 
 
 def sum_repeated(
@@ -121,28 +263,3 @@ def sum_repeated(
     summed[entries] = 0.0
     summed[entries[starts]] = sums
     return summed
-
-
-def add_special_tokens(
-    tokens: np.ndarray, lengths: np.ndarray, first: int, last: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Put `<cls>` before and `<eos>` after the tokens of each cell.
-
-    Args:
-        tokens: flat, shape (E,).
-        lengths: of each cell, shape (cells,).
-        first: token id of `<cls>`.
-        last: token id of `<eos>`.
-
-    Returns:
-        The tokens, shape (E + 2 * cells,), and their numbers, shape (cells,).
-    """
-    longer = lengths + 2
-    ends = np.cumsum(longer)
-    inside = np.ones(len(tokens) + 2 * len(lengths), dtype=bool)
-    inside[ends - 1] = inside[ends - longer] = False
-    result = np.empty(len(inside), dtype=tokens.dtype)
-    result[inside] = tokens
-    result[ends - longer] = first
-    result[ends - 1] = last
-    return result, longer

@@ -1,6 +1,6 @@
 """What tokenizing understood of its input, and what it dropped."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -68,12 +68,45 @@ class SourceReport:
         }
         return "; ".join(parts + [f"{number} {what}" for what, number in noted.items() if number])
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "SourceReport":
+        """The report from its fields, also after a trip through JSON."""
+        return cls(**(content | {"dropped_names": tuple(content["dropped_names"])}))
+
+
+def joined_reports(parts: list[SourceReport]) -> SourceReport:
+    """The report of a source from those of its parts, in order."""
+    added = ("cells", "filtered_cells", "zero_cells", "unknown_cells", "truncated_cells")
+    added += ("total_counts", "known_counts")
+    sums = {name: sum(getattr(part, name) for part in parts) for name in added}
+    names = tuple(name for part in parts for name in part.dropped_names)
+    return replace(parts[0], dropped_names=names, **sums)
+
+
+@dataclass(frozen=True)
+class BrokenFile:
+    """A file that could not be read to its end, of which nothing was taken.
+
+    Attributes:
+        name: of the file.
+        error: what is wrong with it.
+    """
+
+    name: str
+    error: str
+
 
 @dataclass(frozen=True)
 class TokenizationReport:
-    """What tokenizing understood and dropped, source by source (see `SourceReport`)."""
+    """What tokenizing understood and dropped.
+
+    Attributes:
+        sources: source by source.
+        broken: files that were left out.
+    """
 
     sources: tuple[SourceReport, ...]
+    broken: tuple[BrokenFile, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -113,7 +146,8 @@ class TokenizationReport:
 
     def summary(self) -> str:
         """A line for each source."""
-        return "\n".join(source.summary() for source in self.sources)
+        lines = [source.summary() for source in self.sources]
+        return "\n".join(lines + [f"left out: {file.error}" for file in self.broken])
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -122,8 +156,5 @@ class TokenizationReport:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "TokenizationReport":
         """The report from `to_dict`, also after a trip through JSON."""
-        sources = [
-            SourceReport(**(source | {"dropped_names": tuple(source["dropped_names"])}))
-            for source in content["sources"]
-        ]
-        return cls(tuple(sources))
+        sources = map(SourceReport.from_dict, content["sources"])
+        return cls(tuple(sources), tuple(BrokenFile(**file) for file in content.get("broken", ())))

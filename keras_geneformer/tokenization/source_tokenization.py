@@ -9,25 +9,51 @@ import scipy.sparse as sp
 
 from keras_geneformer.tokenization import ranking
 from keras_geneformer.tokenization.cell_totals import check_totals, stated_totals
-from keras_geneformer.tokenization.counts import check_entries, check_not_logarithms
-from keras_geneformer.tokenization.gene_identity import map_genes
+from keras_geneformer.tokenization.counts import (
+    check_entries,
+    check_not_logarithms,
+    sample_cells,
+)
+from keras_geneformer.tokenization.gene_identity import check_known_share, map_genes
 from keras_geneformer.tokenization.readers import CountSource
 from keras_geneformer.tokenization.report import SourceReport
 from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 logger = logging.getLogger(__name__)
 
-CHUNK_CELLS = 256
+CHUNK_CELLS = 512
+"""Cells that are read and ranked at a time: enough to make the calls cheap, few for the memory."""
 
 
 @dataclass(frozen=True)
 class TokenizedChunk:
-    """Some tokenized cells: flat ids, the length of each, and their rows in the source."""
+    """Some tokenized cells.
+
+    Attributes:
+        token_ids: flat, int32.
+        lengths: of each cell.
+        counts: counts per 10,000 beside the ids, float32; None where they are not kept.
+        rows: the cells' rows in the source.
+        cells_read: cells of the source that were read for it.
+    """
 
     token_ids: np.ndarray
     lengths: np.ndarray
+    counts: np.ndarray | None
     rows: np.ndarray
     cells_read: int
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How counts are read and kept (see `RankValueTokenizer`)."""
+
+    gene_key: str | None
+    n_counts_key: str | None
+    layer: str | None
+    check_counts: bool
+    keep_counts: bool
+    max_length: int
 
 
 class SourceTokenization:
@@ -36,104 +62,112 @@ class SourceTokenization:
     Args:
         source: the counts.
         vocabulary: of the tokens.
-        max_length: the longest cell, special tokens included.
-        gene_key, n_counts_key: columns of var and obs (see `RankValueTokenizer`).
-        check_counts: refuse what looks like logarithms.
+        options: columns of var and obs, and what to check and to keep.
 
     Raises:
-        ValueError: the source has no cells, no known gene, no such column or no counts.
+        ValueError: the source has no cells, no known gene, or no such column.
     """
 
     def __init__(
-        self,
-        source: CountSource,
-        vocabulary: GeneVocabulary,
-        max_length: int,
-        gene_key: str | None,
-        n_counts_key: str | None,
-        check_counts: bool,
+        self, source: CountSource, vocabulary: GeneVocabulary, options: SourceOptions
     ) -> None:
         if not len(source):
             raise ValueError(f"{source.name} has no cells")
         self._source = source
-        self._vocabulary = vocabulary
-        self._max_length = max_length
-        self._genes = map_genes(source.var, vocabulary, gene_key, source.name)
-        self._totals, self._n_counts_key = stated_totals(source, n_counts_key)
+        self._options = options
+        self._genes = map_genes(source.var, vocabulary, options.gene_key, source.name)
+        self._totals, self._n_counts_key = stated_totals(source, options.n_counts_key)
         self._pass = filter_pass(source)
-        if check_counts:
-            check_not_logarithms(source)
+        known = self._genes.positions >= 0
+        self._tokens = np.where(known, vocabulary.tokens[self._genes.positions], np.int32(-1))
+        self._medians = vocabulary.medians[self._genes.positions]
+        self._frame: tuple[int, int] | None = None
+        if vocabulary.cls_token_id is not None and vocabulary.eos_token_id is not None:
+            self._frame = (vocabulary.cls_token_id, vocabulary.eos_token_id)
+        self._read = 0
+        self._filtered = 0
         self._zero: list[int] = []
         self._unknown: list[int] = []
         self._truncated = 0
         self._total_counts = 0.0
         self._known_counts = 0.0
 
-    def chunks(self) -> Iterator[TokenizedChunk]:
-        """The tokenized cells, in the order of the source."""
-        for start, matrix in self._source.chunks(CHUNK_CELLS):
-            read = matrix.shape[0]
-            rows = np.flatnonzero(self._pass[start : start + read])
-            yield self._tokenize(matrix if len(rows) == read else matrix[rows], start + rows, read)
+    def check(self) -> None:
+        """Look at some cells, before work is spent on all.
+
+        Raises:
+            ValueError: the values look like logarithms, or hardly any belong to known genes.
+        """
+        sample = sample_cells(self._source)
+        if self._options.check_counts:
+            check_not_logarithms(self._source, sample)
+        check_known_share(self._source, self._genes, sample.rows)
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[TokenizedChunk]:
+        """The tokenized cells of rows `start` to `stop`, in the order of the source."""
+        stop = len(self._source) if stop is None else stop
+        for first in range(start, stop, CHUNK_CELLS):
+            last = min(first + CHUNK_CELLS, stop)
+            rows = first + np.flatnonzero(self._pass[first:last])
+            matrix = self._source.read(first, last)
+            if len(rows) < last - first:
+                matrix = matrix[rows - first]
+            self._read += last - first
+            self._filtered += last - first - len(rows)
+            yield self._tokenize(matrix, rows, last - first)
 
     def _tokenize(self, matrix: sp.csr_matrix, rows: np.ndarray, cells_read: int) -> TokenizedChunk:
         check_entries(self._source, rows, matrix)
         if not matrix.has_canonical_format:
             matrix = matrix.copy()
             matrix.sum_duplicates()
-        # Counts per cell as exact sums: float32 loses integers above 2**24.
-        sums = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+        counts, columns = matrix.data, matrix.indices.astype(np.int32, copy=False)
+        if counts.dtype != np.float32:
+            counts = counts.astype(np.float64)
+        bounds = matrix.indptr.astype(np.int64)
+        sums, known_sums = ranking.cell_sums(counts, columns, bounds, self._tokens)
         filled = sums > 0
         if self._totals is None:
             totals = sums
         else:
             check_totals(self._source, self._totals, rows[filled], str(self._n_counts_key))
             totals = self._totals[rows]
+        if self._genes.repeated.any():
+            positions = self._genes.positions[columns]
+            counts = ranking.sum_repeated(positions, counts, bounds, self._genes.repeated[columns])
 
-        counts, positions, bounds = self._known_entries(matrix)
-        found = np.diff(bounds)
-        kept = found > 0
+        limit = self._options.max_length - (0 if self._frame is None else 2)
+        ranked = ranking.rank_cells(
+            counts,
+            columns,
+            bounds,
+            totals,
+            self._tokens,
+            self._medians,
+            limit,
+            self._frame,
+            self._options.keep_counts,
+        )
+        kept = ranked.found > 0
         self._zero += rows[~filled].tolist()
         self._unknown += rows[filled & ~kept].tolist()
+        self._truncated += int((ranked.found > limit).sum())
         self._total_counts += float(sums.sum())
-        self._known_counts += float(counts.sum())
-        # Cells without an entry take part in nothing below; their total may be zero.
-        bounds = np.concatenate([[0], np.cumsum(found[kept])])
-        values = ranking.rank_values(
-            counts, totals[kept], self._vocabulary.medians[positions], bounds
-        )
-        first, last = self._vocabulary.cls_token_id, self._vocabulary.eos_token_id
-        limit = self._max_length - (2 if first is not None else 0)
-        tokens = self._vocabulary.tokens[positions]
-        token_ids, lengths = ranking.rank_tokens(values, tokens, bounds, limit)
-        self._truncated += int((found[kept] > limit).sum())
-        if first is not None and last is not None:
-            token_ids, lengths = ranking.add_special_tokens(token_ids, lengths, first, last)
-        return TokenizedChunk(token_ids, lengths, rows[kept], cells_read)
-
-    def _known_entries(self, matrix: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Counts of known genes above zero, their genes' positions, and each cell's bounds."""
-        counts, bounds = matrix.data, matrix.indptr.astype(np.int64)
-        positions = self._genes.positions[matrix.indices]
-        if self._genes.repeated.any():
-            repeated = self._genes.repeated[matrix.indices]
-            counts = ranking.sum_repeated(positions, counts, bounds, repeated)
-        known = (positions >= 0) & (counts > 0)
-        before = np.concatenate([[0], np.cumsum(known)])
-        return counts[known].astype(np.float64), positions[known], before[bounds]
+        self._known_counts += float(known_sums.sum())
+        lengths = ranked.lengths[kept]
+        return TokenizedChunk(ranked.token_ids, lengths, ranked.scaled, rows[kept], cells_read)
 
     def report(self) -> SourceReport:
-        """What was understood and dropped, once all chunks are done; drops are also logged."""
+        """What was understood and dropped in the chunks so far."""
         source = self._source
-        dropped = sorted(self._zero + self._unknown)
-        report = SourceReport(
+        return SourceReport(
             name=source.name,
-            cells=len(source),
-            filtered_cells=int((~self._pass).sum()),
+            cells=self._read,
+            filtered_cells=self._filtered,
             zero_cells=len(self._zero),
             unknown_cells=len(self._unknown),
             truncated_cells=self._truncated,
-            dropped_names=tuple(map(str, source.obs.index[dropped])),
+            dropped_names=tuple(map(str, source.obs.index[sorted(self._zero + self._unknown)])),
             genes=len(source.var),
             known_genes=self._genes.known,
             nameless_genes=self._genes.nameless,
@@ -143,26 +177,29 @@ class SourceTokenization:
             total_counts=self._total_counts,
             known_counts=self._known_counts,
         )
-        if dropped:
-            logger.warning(
-                "%s: dropped %d cells without counts and %d without a known gene (%s%s)",
-                source.name,
-                report.zero_cells,
-                report.unknown_cells,
-                ", ".join(report.dropped_names[:5]),
-                ", ..." if len(dropped) > 5 else "",
-            )
-        if report.kept_cells and report.known_share < 0.5:
-            logger.warning(
-                "%s: only %.0f%% of the counts belong to genes of the vocabulary (%d of %d genes "
-                "known); is it of this species, and gene_key the right column?",
-                source.name,
-                100 * report.known_share,
-                report.known_genes,
-                report.genes,
-            )
-        logger.info("%s", report.summary())
-        return report
+
+
+def log_report(report: SourceReport) -> None:
+    """Log what was dropped and, where it is much, what was not understood."""
+    if report.dropped_names:
+        logger.warning(
+            "%s: dropped %d cells without counts and %d without a known gene (%s%s)",
+            report.name,
+            report.zero_cells,
+            report.unknown_cells,
+            ", ".join(report.dropped_names[:5]),
+            ", ..." if len(report.dropped_names) > 5 else "",
+        )
+    if report.kept_cells and report.known_share < 0.5:
+        logger.warning(
+            "%s: only %.0f%% of the counts belong to genes of the vocabulary (%d of %d genes "
+            "known); is it of this species, and gene_key the right column?",
+            report.name,
+            100 * report.known_share,
+            report.known_genes,
+            report.genes,
+        )
+    logger.info("%s", report.summary())
 
 
 def filter_pass(source: CountSource) -> np.ndarray:

@@ -1,35 +1,31 @@
 """Rank value encoding of cells: counts in, tokens out."""
 
 import os
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
-from keras_geneformer.tokenization.arrow_format import (
-    RESERVED,
-    DatasetWriter,
-    is_dataset_directory,
-)
 from keras_geneformer.tokenization.cell_totals import DEFAULT_N_COUNTS_KEY
+from keras_geneformer.tokenization.corpus_tokenization import tokenize_corpus
 from keras_geneformer.tokenization.dataset import CellDataset, vocabulary_metadata
 from keras_geneformer.tokenization.gene_identity import DEFAULT_GENE_KEY
-from keras_geneformer.tokenization.joined_obs import joined_obs
-from keras_geneformer.tokenization.obs_columns import encode_obs
-from keras_geneformer.tokenization.publishing import publish_directory
 from keras_geneformer.tokenization.readers import expand_paths, opened, require_anndata
-from keras_geneformer.tokenization.report import SourceReport, TokenizationReport
-from keras_geneformer.tokenization.source_tokenization import SourceTokenization, TokenizedChunk
+from keras_geneformer.tokenization.report import TokenizationReport
+from keras_geneformer.tokenization.source_tokenization import (
+    SourceOptions,
+    SourceTokenization,
+    TokenizedChunk,
+    log_report,
+)
 from keras_geneformer.tokenization.token_lists import TokenLists, id_dtype
 from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 if TYPE_CHECKING:
     import anndata
-
-_Options = tuple[str | None, str | None, bool]
 
 
 class RankValueTokenizer:
@@ -78,6 +74,7 @@ class RankValueTokenizer:
         n_counts_key: str | None = DEFAULT_N_COUNTS_KEY,
         layer: str | None = None,
         *,
+        keep_counts: bool = False,
         check_counts: bool = True,
         progress: bool = False,
     ) -> CellDataset:
@@ -94,6 +91,8 @@ class RankValueTokenizer:
                 scanpy's "total_counts" is taken, else the counts of all genes are summed, as
                 with None.
             layer: a layer with the counts, or "raw" for `adata.raw`. Default: X.
+            keep_counts: keep the counts per 10,000 of the cell beside the ids, in `.counts`, as the
+                published tokenizer does on request.
             check_counts: refuse values that look like logarithms.
             progress: show a progress bar.
 
@@ -103,20 +102,33 @@ class RankValueTokenizer:
 
         Raises:
             TypeError: `adata` is no AnnData.
-            ValueError: the data are no counts, no gene is known, no cell is left, total counts
-                are not above zero, or a column or layer is missing.
+            ValueError: the data are no counts, less than 5% of them belong to known genes, no
+                cell is left, total counts are not above zero, or a column or layer is missing.
         """
         require_anndata(adata)
-        chunks: list[TokenizedChunk] = []
-        report = self._tokenize(
-            [adata],
-            layer,
-            (gene_key, n_counts_key, check_counts),
-            lambda _number, chunk: chunks.append(chunk),
-            adata.n_obs if progress else None,
+        options = self._options(
+            gene_key, n_counts_key, layer, check_counts=check_counts, keep_counts=keep_counts
         )
-        rows = np.concatenate([chunk.rows for chunk in chunks])
-        return self._dataset(chunks, adata.obs.iloc[rows], report)
+        with opened(adata, layer) as source:
+            work = SourceTokenization(source, self.vocabulary, options)
+            work.check()
+            chunks = []
+            bar = tqdm(
+                total=adata.n_obs,
+                disable=not progress,
+                desc="tokenize",
+                unit="cell",
+                unit_scale=True,
+            )
+            with bar:
+                for chunk in work.chunks():
+                    chunks.append(chunk)
+                    bar.update(chunk.cells_read)
+        report = TokenizationReport((work.report(),))
+        log_report(report.sources[0])
+        if not report.kept_cells:
+            raise ValueError(f"no cell is left to tokenize. {report.summary()}")
+        return self._dataset(chunks, adata, report)
 
     def tokenize_files(
         self,
@@ -127,20 +139,36 @@ class RankValueTokenizer:
         layer: str | None = None,
         *,
         obs_columns: Iterable[str] | None = None,
+        keep_counts: bool = False,
         check_counts: bool = True,
+        workers: int = 1,
+        client: Any = None,
+        skip_broken: bool = False,
         progress: bool = False,
     ) -> CellDataset:
-        """Tokenize `.h5ad` files, some cells at a time, in the sorted order of their paths.
+        """Tokenize files of counts of any number and size, in the sorted order of their paths.
+
+        Cells stream from the files to the dataset, some hundred at a time. What is finished is kept
+        beside `output`, in `.<name>.partial`, until all is: after an error, an interruption or a
+        kill the same call goes on with what is missing. The bytes of the dataset are the same
+        whatever the number of workers.
 
         Args:
-            paths: files, folders (their `.h5ad` files) and patterns such as "atlas/*.h5ad".
+            paths: files, folders and patterns such as "atlas/*.h5ad" (see `readers.file_source`
+                for the formats).
             output: a `.dataset` directory to write. It appears when it is complete and not
                 before; an earlier dataset there is replaced in that moment. Default: none, the
                 tokens are kept in memory.
-            gene_key, n_counts_key, layer, check_counts: as in `__call__`, for every file.
+            gene_key, n_counts_key, layer, keep_counts, check_counts: as in `__call__`, for every
+                file.
             obs_columns: the columns of obs to keep. Default: all that any file has, with missing
                 values for the cells of files that lack them. With several files a column
-                `source_file` is added.
+                `source_file` is added, which keeps equal cell names of two files apart.
+            workers: processes to work in.
+            client: a `dask.distributed.Client` to work on in place of `workers`. Its workers must
+                see `paths` and `output` under the same names.
+            skip_broken: finish the other files where one cannot be read to its end, log it as an
+                error and name it in `.report.broken`. Default: such a file is an error.
             progress: show a progress bar, with cells per second.
 
         Returns:
@@ -149,90 +177,50 @@ class RankValueTokenizer:
         Raises:
             FileNotFoundError: a file is missing, or a folder or pattern gives none.
             FileExistsError: `output` holds anything else than a dataset.
-            ValueError: as in `__call__`; or a file is empty, truncated, damaged or no `.h5ad`.
-                The message names it, and nothing is written.
+            BlockingIOError: another process is writing `output`.
+            OSError: the disk is full.
+            ValueError: as in `__call__`; or files are empty, truncated, damaged or of no known
+                format. The message names them, and `output` is as it was before.
         """
         files = expand_paths(paths)
-        obs, starts = joined_obs(files, layer, None if obs_columns is None else list(obs_columns))
-        options = (gene_key, n_counts_key, check_counts)
-        expected = len(obs) if progress else None
+        options = self._options(
+            gene_key, n_counts_key, layer, check_counts=check_counts, keep_counts=keep_counts
+        )
+        columns = None if obs_columns is None else list(obs_columns)
+        arguments = (self.vocabulary, options, columns, workers, client, skip_broken, progress)
         if output is not None:
-            self._write(output, files, layer, options, obs, starts, expected)
+            tokenize_corpus(files, output, *arguments)
             return CellDataset.load(output)
-        chunks: list[TokenizedChunk] = []
-        rows: list[np.ndarray] = []
+        with tempfile.TemporaryDirectory(prefix="keras_geneformer-") as folder:
+            tokenize_corpus(files, Path(folder) / "cells.dataset", *arguments)
+            return CellDataset.load(Path(folder) / "cells.dataset", memory_map=False)
 
-        def keep(number: int, chunk: TokenizedChunk) -> None:
-            chunks.append(chunk)
-            rows.append(starts[number] + chunk.rows)
-
-        report = self._tokenize(files, layer, options, keep, expected)
-        return self._dataset(chunks, obs.iloc[np.concatenate(rows)], report)
-
-    def _write(
+    def _options(
         self,
-        output: str | os.PathLike[str],
-        files: list[Path],
+        gene_key: str | None,
+        n_counts_key: str | None,
         layer: str | None,
-        options: _Options,
-        obs: pd.DataFrame,
-        starts: np.ndarray,
-        expected: int | None,
-    ) -> None:
-        columns, kinds = encode_obs(obs, RESERVED)
-        types = {name: column.type for name, column in columns.items()}
-        with (
-            publish_directory(output, is_dataset_directory) as partial,
-            DatasetWriter(partial, id_dtype(self.vocabulary.size), types) as writer,
-        ):
-
-            def write(number: int, chunk: TokenizedChunk) -> None:
-                rows = starts[number] + chunk.rows
-                batch = {name: column.take(rows) for name, column in columns.items()}
-                writer.write(chunk.token_ids, chunk.lengths, batch)
-
-            report = self._tokenize(files, layer, options, write, expected)
-            metadata = vocabulary_metadata(self.vocabulary) | {"report": report.to_dict()}
-            writer.finish(metadata | {"obs": kinds})
-
-    def _tokenize(
-        self,
-        sources: list[Any],
-        layer: str | None,
-        options: _Options,
-        take: Callable[[int, TokenizedChunk], None],
-        expected: int | None,
-    ) -> TokenizationReport:
-        """Send each source's chunks, with the source's number, to `take`.
-
-        A bar for so many `expected` cells is shown; for None there is none.
-        """
-        reports: list[SourceReport] = []
-        with tqdm(
-            total=expected,
-            disable=expected is None,
-            desc="tokenize",
-            unit="cell",
-            unit_scale=True,
-        ) as bar:
-            for number, source in enumerate(sources):
-                with opened(source, layer) as counts:
-                    work = SourceTokenization(counts, self.vocabulary, self.max_length, *options)
-                    for chunk in work.chunks():
-                        take(number, chunk)
-                        bar.update(chunk.cells_read)
-                    reports.append(work.report())
-        report = TokenizationReport(tuple(reports))
-        if not report.kept_cells:
-            raise ValueError(f"no cell is left to tokenize. {report.summary()}")
-        return report
+        *,
+        check_counts: bool,
+        keep_counts: bool,
+    ) -> SourceOptions:
+        return SourceOptions(
+            gene_key, n_counts_key, layer, check_counts, keep_counts, self.max_length
+        )
 
     def _dataset(
-        self, chunks: list[TokenizedChunk], obs: pd.DataFrame, report: TokenizationReport
+        self, chunks: list[TokenizedChunk], adata: "anndata.AnnData", report: TokenizationReport
     ) -> CellDataset:
-        offsets = np.zeros(len(obs) + 1, dtype=np.int64)
+        rows = np.concatenate([chunk.rows for chunk in chunks])
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(np.concatenate([chunk.lengths for chunk in chunks]), out=offsets[1:])
         dtype = id_dtype(self.vocabulary.size)
         token_ids = np.concatenate([chunk.token_ids.astype(dtype) for chunk in chunks])
+        counts = [chunk.counts for chunk in chunks if chunk.counts is not None]
         metadata = vocabulary_metadata(self.vocabulary) | {"report": report.to_dict()}
-        return CellDataset.from_token_lists(TokenLists([(token_ids, offsets)]), obs, metadata)
+        return CellDataset.from_token_lists(
+            TokenLists([(token_ids, offsets)]),
+            adata.obs.iloc[rows],
+            metadata,
+            TokenLists([(np.concatenate(counts), offsets)]) if counts else None,
+        )

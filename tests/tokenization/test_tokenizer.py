@@ -214,7 +214,7 @@ def test_a_bad_file_among_others_leaves_the_earlier_output(tmp_path):
     (tmp_path / "b.h5ad").write_bytes(b"")
     tokenizer = RankValueTokenizer(tiny_vocabulary())
     with pytest.raises(
-        ValueError, match=r"^\S*b\.h5ad is empty \(0 bytes\); expected an .h5ad file$"
+        ValueError, match=r"^\S*b\.h5ad is empty \(0 bytes\); expected a file of counts "
     ):
         tokenizer.tokenize_files(tmp_path, output)
     adata = synthetic_cells(5)
