@@ -136,7 +136,7 @@ FORMATS = {
     "dense3.zarr": lambda adata, path: write_zarr(
         with_matrix(adata, sp.csr_matrix.toarray), path, 3, chunks=(37, 50)
     ),
-    "csr.zarr.zip": write_zarr_zip,
+    "packed.zarr.zip": write_zarr_zip,
     "chunked.loom": write_loom,
     "contiguous.loom": lambda adata, path: write_loom(adata, path, chunks=None),
     "v3.h5": write_tenx_h5,

@@ -73,7 +73,13 @@ def open_hdf5(path: Path, expected: str = "an .h5ad file") -> h5py.File:
         kind = "a gzip file: gunzip it first" if start.startswith(GZIP) else "no HDF5 file"
         raise ValueError(f"{path} is not {expected} but {kind} (it starts with {start[:8]!r})")
     try:
-        return h5py.File(path, "r", locking=False)
+        try:
+            return h5py.File(path, "r", locking=False)
+        except OSError as error:
+            # This process has it open already, with a lock (a backed AnnData, say): as there.
+            if "locking flag" not in str(error):
+                raise
+            return h5py.File(path, "r")
     except OSError as error:
         raise ValueError(f"{path} is truncated or damaged: {error}. Fetch it again") from error
 

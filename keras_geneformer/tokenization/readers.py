@@ -135,5 +135,7 @@ def expand_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     return sorted(found.values())
 
 
-def _matches(pattern: Path) -> Iterable[Path]:
-    return Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+def _matches(pattern: Path) -> list[Path]:
+    """What a pattern gives; as in a shell, "*" is no hidden file."""
+    found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+    return [path for path in found if pattern.name[:1] == "." or path.name[:1] != "."]

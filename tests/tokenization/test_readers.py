@@ -1,3 +1,4 @@
+import fcntl
 import re
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from count_files import FORMATS, write_mtx, write_zarr
 
 from keras_geneformer import GeneVocabulary, RankValueTokenizer
 from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
@@ -21,11 +23,16 @@ def written(path, adata=None):
     return path
 
 
+def all_rows(source, layer=None, cells=256):
+    with opened(source, layer) as counts:
+        return np.concatenate([rows.toarray() for _, rows in counts.chunks(cells)])
+
+
 @pytest.mark.parametrize("layout", ["csr", "csc", "dense", "gzip", "int"])
 @pytest.mark.parametrize("place", ["X", "layer", "raw"])
 def test_every_layout_and_place_gives_the_same(tmp_path, layout, place):
-    adata = synthetic_cells(700)  # more than one chunk
-    expected = tokenizer()(adata)
+    adata = synthetic_cells(300)
+    expected = adata.X.toarray()
     layouts = {"csc": sp.csc_matrix, "dense": sp.csr_matrix.toarray}
     adata.X = layouts.get(layout, sp.csr_matrix)(adata.X)
     if layout == "int":
@@ -40,14 +47,50 @@ def test_every_layout_and_place_gives_the_same(tmp_path, layout, place):
     path = tmp_path / "x.h5ad"
     adata.write_h5ad(path, compression="gzip" if layout == "gzip" else None)
     backed = anndata.read_h5ad(path, backed="r")
-    for cells in (
-        tokenizer()(adata, layer=layer),
-        tokenizer().tokenize_files(path, layer=layer),
-        tokenizer()(backed, layer=layer),
-    ):
-        np.testing.assert_array_equal(cells.token_ids, expected.token_ids)
-        np.testing.assert_array_equal(cells.offsets, expected.offsets)
+    stores = [write_zarr(adata, tmp_path / "x.zarr", 3)] if layout in ("csr", "dense") else []
+    for source in (adata, backed, path, *stores):
+        np.testing.assert_array_equal(all_rows(source, layer), expected)
     backed.file.close()
+
+
+def state_of(path):
+    """Every file at a place, with its time and bytes."""
+    parts = [path] if path.is_file() else sorted(part for part in path.rglob("*") if part.is_file())
+    return [(part, part.stat().st_mtime_ns, part.read_bytes()) for part in parts]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_tokens(tmp_path, name):
+    adata = synthetic_cells(700)  # more than one chunk
+    expected = tokenizer()(adata)
+    path = FORMATS[name](adata, tmp_path / name)
+    before = state_of(path)
+    cells = tokenizer().tokenize_files(path)
+    np.testing.assert_array_equal(cells.token_ids, expected.token_ids)
+    np.testing.assert_array_equal(cells.offsets, expected.offsets)
+    assert cells.obs.index.tolist() == expected.obs.index.tolist()
+    assert state_of(path) == before
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_any_range_of_rows_can_be_read(tmp_path, name, monkeypatch):
+    from keras_geneformer.tokenization import dense_rows, row_scratch, stored_matrix
+
+    # So small that ranges cross every kind of border.
+    monkeypatch.setattr(dense_rows, "BLOCK_VALUES", 64 * 130)
+    monkeypatch.setattr(row_scratch, "BLOCK_ENTRIES", 1000)
+    monkeypatch.setattr(stored_matrix, "BLOCK_ENTRIES", 1000)
+    monkeypatch.setattr(stored_matrix, "_LARGE_CHUNK", 100)
+    adata = synthetic_cells(200)
+    expected = adata.X.toarray()
+    path = FORMATS[name](adata, tmp_path / name)
+    with opened(path) as source:
+        assert len(source) == 200
+        assert source.sequential == any(part in name for part in ("csc", "mtx"))
+        for start, stop in [(0, 10), (10, 75), (75, 76), (76, 200), (3, 3), (150, 160), (0, 200)]:
+            rows = source.read(start, stop)
+            assert rows.shape == (stop - start, 120)
+            np.testing.assert_array_equal(rows.toarray(), expected[start:stop])
 
 
 def test_rows_are_read_in_chunks(tmp_path):
@@ -72,9 +115,16 @@ def test_reading_changes_nothing(tmp_path):
     assert adata.var.equals(before.var)
 
 
-def message_of(path, error=ValueError, **options):
+def test_files_are_not_locked(tmp_path):
+    path = written(tmp_path / "x.h5ad")
+    with opened(path) as source, path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert source.read(0, 5).shape == (5, 120)
+
+
+def message_of(path, error=ValueError, layer=None):
     with pytest.raises(error) as caught:
-        tokenizer().tokenize_files(path, **options)
+        all_rows(path, layer)
     return str(caught.value)
 
 
@@ -83,10 +133,9 @@ def test_truncated_file(tmp_path):
     whole = path.read_bytes()
     for size in (9, 1000, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        message = message_of(path, output=tmp_path / "out.dataset")
+        message = message_of(path)
         assert message.startswith(f"{path} is truncated or damaged: ")
         assert message.endswith("Fetch it again")
-        assert [entry.name for entry in tmp_path.iterdir()] == ["x.h5ad"]
 
 
 def test_damaged_chunk(tmp_path):
@@ -99,11 +148,10 @@ def test_damaged_chunk(tmp_path):
     with path.open("r+b") as file:
         file.seek(stored.byte_offset)
         file.write(b"\xff" * stored.size)
-    message = message_of(path, output=tmp_path / "out.dataset")
     assert re.match(
-        rf"{path} is damaged: cells \d+ to \d+ are unreadable \(.*\)\. Copy or down", message
+        rf"{path} is damaged: cells 256 to 400 are unreadable \(.*\)\. Copy or down",
+        message_of(path),
     )
-    assert [entry.name for entry in tmp_path.iterdir()] == ["x.h5ad"]
 
 
 def changed(path, name, value):
@@ -165,33 +213,39 @@ def test_matrices_that_hold_no_counts(tmp_path):
         assert message_of(path) == f"{path}: {what}"
 
 
-def test_files_that_are_no_h5ad(tmp_path):
+KNOWN = ".h5ad, .loom, .zarr, 10x .h5 or matrix.mtx"
+
+
+def test_files_of_no_known_format(tmp_path):
     path = tmp_path / "x.h5ad"
     path.write_bytes(b"")
-    assert message_of(path) == f"{path} is empty (0 bytes); expected an .h5ad file"
+    expected = f"a file of counts ({KNOWN})"
+    assert message_of(path) == f"{path} is empty (0 bytes); expected {expected}"
     path.write_bytes(b"cell,gene\n" * 100)
     start = r"b'cell,gen'"
-    assert (
-        message_of(path) == f"{path} is not an .h5ad file but no HDF5 file (it starts with {start})"
+    assert message_of(path) == (
+        f"{path} is not {expected} but no HDF5 file (it starts with {start})"
     )
-    path.write_bytes(b"\x1f\x8b" + bytes(100))
-    assert f"{path} is not an .h5ad file but a gzip file: gunzip it first" in message_of(path)
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n")
     assert message_of(path) == f"{path} is a Git-LFS pointer, not the file: run `git lfs pull`"
-
-
-def hdf5(path, names):
-    with h5py.File(path, "w") as file:
-        for name in names:
-            file.create_group(name)
-    return path
+    zipped = tmp_path / "x.h5ad.gz"
+    zipped.write_bytes(b"\x1f\x8b" + bytes(100))
+    start = zipped.read_bytes()[:8]
+    assert message_of(zipped) == (
+        f"{zipped} is not {expected} but a gzip file: gunzip it first (it starts with {start!r})"
+    )
+    assert message_of(tmp_path) == (
+        f"{tmp_path} is a directory without counts: it is no .zarr store and has no matrix.mtx or "
+        f"matrix.mtx.gz; expected {KNOWN}"
+    )
+    assert "No such file" in message_of(tmp_path / "none.loom", FileNotFoundError)
 
 
 def test_other_hdf5_files(tmp_path):
     path = tmp_path / "x.h5ad"
-    assert "is a loom file; expected .h5ad" in message_of(hdf5(path, ["matrix", "row_attrs"]))
-    assert "is a 10x .h5 file; expected .h5ad" in message_of(hdf5(path, ["matrix"]))
-    assert message_of(hdf5(path, ["model_weights"])) == (
+    with h5py.File(path, "w") as file:
+        file.create_group("model_weights")
+    assert message_of(path) == (
         f"{path} is HDF5 but no .h5ad: it has model_weights; expected X, obs and var"
     )
 
@@ -211,7 +265,7 @@ def test_missing_layers(tmp_path):
 
 
 def test_paths(tmp_path, monkeypatch):
-    for name in ("b.h5ad", "a.h5ad", "c.txt"):
+    for name in ("b.h5ad", "a.h5ad", "c.txt", ".hidden.h5ad"):
         (tmp_path / name).touch()
     ours = [tmp_path / "a.h5ad", tmp_path / "b.h5ad"]
     assert expand_paths(tmp_path) == ours
@@ -219,10 +273,37 @@ def test_paths(tmp_path, monkeypatch):
     assert expand_paths([tmp_path / "b.h5ad", str(tmp_path / "a.h5ad"), tmp_path]) == ours
     monkeypatch.chdir(tmp_path)
     assert expand_paths("?.h5ad") == [Path("a.h5ad"), Path("b.h5ad")]
-    with pytest.raises(FileNotFoundError, match=r"none\.h5ad: no such file, or no \.h5ad file in"):
+    assert len(expand_paths(["a.h5ad", tmp_path / "a.h5ad", tmp_path / "." / "b.h5ad"])) == 2
+    with pytest.raises(FileNotFoundError) as caught:
         expand_paths("none.h5ad")
+    expected = f"none.h5ad: no such file, or nothing in that place that is {KNOWN}"
+    assert str(caught.value) == expected
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"^empty: no such file, or nothing in that place"):
+        expand_paths("empty")
     with pytest.raises(ValueError, match="no files were given"):
         expand_paths([])
+
+
+def test_paths_of_every_format(tmp_path):
+    adata = synthetic_cells(5)
+    for name, write in FORMATS.items():
+        write(adata, tmp_path / name)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "x.h5ad").touch()  # folders are not searched
+    geo = tmp_path / "mtx_geo" / "GSM1_matrix.mtx.gz"
+    expected = sorted(tmp_path / name for name in FORMATS if name != "mtx_geo")
+    assert expand_paths(tmp_path) == expected
+    assert expand_paths(tmp_path / "mtx_geo") == [geo]
+    assert expand_paths([tmp_path / "mtx", tmp_path / "csr.zarr"]) == [
+        tmp_path / "csr.zarr",
+        tmp_path / "mtx",
+    ]
+    found = expand_paths([f"{tmp_path}/*", tmp_path])
+    assert found == sorted([*expected, geo, tmp_path / "notes" / "x.h5ad"])
+    write_mtx(adata, tmp_path / "mtx_gz")
+    twice = f"{tmp_path / 'mtx_gz'} has matrix.mtx and matrix.mtx.gz; give the one that is meant"
+    assert message_of(tmp_path / "mtx_gz") == twice
 
 
 def test_something_else_than_an_anndata():
