@@ -14,14 +14,13 @@ from keras_geneformer.tokenization.arrow_format import (
     DatasetWriter,
     is_dataset_directory,
 )
+from keras_geneformer.tokenization.cell_tables import CELL_NAME, CellTable
 from keras_geneformer.tokenization.dataset import CellDataset
 from keras_geneformer.tokenization.obs_columns import decode_obs
 from keras_geneformer.tokenization.publishing import publish_directory
 from keras_geneformer.tokenization.token_lists import TokenLists
 
 logger = logging.getLogger(__name__)
-
-_NAMES = "cell_name"
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,49 @@ def collect_cells(
     return CellDataset.from_token_lists(lists, decode_obs(table, known["obs"], RESERVED), known)
 
 
+def obs_of_table(table: CellTable, without: frozenset[str]) -> "ForeignObs | OwnObs":
+    """The columns of a table that are those of obs.
+
+    Args:
+        table: in files written here or by others.
+        without: columns that are none of obs.
+    """
+    own = table.own_obs()
+    if own is not None:
+        return OwnObs(table.schema, own)
+    return ForeignObs(table.schema, without, table.names_column())
+
+
+@dataclass(frozen=True)
+class OwnObs:
+    """Columns of obs in files that were written here, which say how to restore them.
+
+    Args:
+        schema: of the table.
+        stored: what `encode_obs` gave.
+    """
+
+    schema: pa.Schema
+    stored: dict[str, Any]
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """The Arrow type of each column, by stored name."""
+        kinds = [self.stored["index"], *self.stored["columns"]]
+        return {kind["column"]: self.schema.field(kind["column"]).type for kind in kinds}
+
+    def take(self, batch: pa.RecordBatch, first: int, rows: np.ndarray | None = None) -> Any:
+        """The columns of a batch (see `ForeignObs.take`)."""
+        columns = {name: batch[name] for name in self.types}
+        if rows is None:
+            return columns
+        return {name: column.take(pa.array(rows)) for name, column in columns.items()}
+
+    def kinds(self) -> dict[str, Any]:
+        """How to restore obs."""
+        return self.stored
+
+
 @dataclass
 class ForeignObs:
     """Columns of a table that others wrote, as columns of obs.
@@ -106,15 +148,16 @@ class ForeignObs:
             if pa.types.is_nested(kind) or pa.types.is_binary(kind):
                 left_out.append(f"{column.name} ({kind})")
                 continue
-            self.types[self._store(column.name)] = _plain(kind)
+            names = column.name == self.names
+            self.types[self._store(column.name)] = pa.string() if names else _plain(kind)
         if self.names is None:
-            self.types[self._store(_NAMES, None)] = pa.string()
+            self.types[self._store(CELL_NAME, None)] = pa.string()
         if left_out:
             logger.warning("columns left out, as obs holds no lists: %s", ", ".join(left_out))
 
     def _store(self, name: str, column: str | None = "") -> str:
         """A free name to store a column under; `column` None is the row number."""
-        stored = name or _NAMES
+        stored = name or CELL_NAME
         while stored in self.types or stored in RESERVED:
             stored += "_"
         if column is not None:

@@ -1,10 +1,12 @@
 """Tables of cells that others wrote, read some rows at a time: parquet, csv, `datasets`."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -13,6 +15,10 @@ import pyarrow.parquet as pq
 from keras_geneformer.tokenization.arrow_format import STATE, read_dataset
 
 PARQUET = (".parquet",)
+OWN_METADATA = b"keras_geneformer"
+"""Key, in the metadata of parquet files written here, of what only we need."""
+
+CELL_NAME = "cell_name"
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 # A row of csv has to fit into a block; cell sentences are long.
 _CSV_BLOCK = 2**24
@@ -34,6 +40,29 @@ class CellTable:
     schema: pa.Schema
     metadata: tuple[dict[bytes, bytes], ...]
     read: Callable[[Path], Iterator[pa.RecordBatch]]
+
+    def own_obs(self) -> dict[str, Any] | None:
+        """How to restore obs, where all files were written here, and alike; else None."""
+        own = [json.loads(m[OWN_METADATA])["obs"] for m in self.metadata if OWN_METADATA in m]
+        same = len(own) == len(self.files) and all(entry == own[0] for entry in own[1:])
+        return own[0] if same else None
+
+    def names_column(self) -> str | None:
+        """The column with the names of the cells: what the files say, or `cell_name`.
+
+        pandas says which column was the index, and writes it without a name into csv.
+        """
+        if "" in self.schema.names:
+            return ""
+        found = set()
+        for metadata in self.metadata:
+            if OWN_METADATA in metadata:
+                found.add(json.loads(metadata[OWN_METADATA])["obs"]["index"]["column"])
+            else:
+                index = json.loads(metadata.get(b"pandas", b"{}")).get("index_columns", [])
+                found.add(index[0] if len(index) == 1 and isinstance(index[0], str) else None)
+        name = found.pop() if len(found) == 1 else None
+        return next((n for n in (name, CELL_NAME) if n in self.schema.names), None)
 
     def batches(self) -> Iterator[tuple[Path, pa.RecordBatch]]:
         """All rows, in order, with the file they come from."""

@@ -13,8 +13,19 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from keras_geneformer.tokenization.arrow_format import LENGTH, RESERVED, TOKENS
-from keras_geneformer.tokenization.cell_stream import CellBatch, ForeignObs, collect_cells
-from keras_geneformer.tokenization.cell_tables import PARQUET, CellTable, open_table
+from keras_geneformer.tokenization.cell_stream import (
+    CellBatch,
+    ForeignObs,
+    OwnObs,
+    collect_cells,
+    obs_of_table,
+)
+from keras_geneformer.tokenization.cell_tables import (
+    OWN_METADATA,
+    PARQUET,
+    CellTable,
+    open_table,
+)
 from keras_geneformer.tokenization.dataset import CellDataset, vocabulary_metadata
 from keras_geneformer.tokenization.obs_columns import encode_obs
 from keras_geneformer.tokenization.publishing import publish_directory
@@ -24,7 +35,6 @@ from keras_geneformer.tokenization.token_lists import TokenLists, id_dtype
 if TYPE_CHECKING:
     from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
-_OURS = b"keras_geneformer"
 _CELLS_AT_ONCE = 2**14
 _SHARED = ("vocabulary_checksum", "vocabulary_size", "special_tokens", "max_length")
 
@@ -46,7 +56,7 @@ def read_parquet_tokens(
             f"{table.files[0]}: the column {TOKENS} {found}; expected lists of integers (the file "
             f"has {', '.join(table.schema.names)})"
         )
-    shared, kinds = _own_metadata(table)
+    shared = _shared_metadata(table)
     if vocabulary is not None:
         if shared.get("vocabulary_checksum") not in (None, vocabulary.checksum):
             raise ValueError(
@@ -55,25 +65,20 @@ def read_parquet_tokens(
                 f"{vocabulary.checksum[:12]}: use the vocabulary of the cells"
             )
         shared = vocabulary_metadata(vocabulary)
-    obs = ForeignObs(table.schema, RESERVED, _names_column(table, kinds))
+    obs = obs_of_table(table, RESERVED)
     ids = id_dtype(shared.get("vocabulary_size"))
-    batches = _batches(table, vocabulary, obs, kinds, progress)
-    types = obs.types
-    if kinds is not None:
-        stored = [kinds["index"]["column"], *(entry["column"] for entry in kinds["columns"])]
-        types = {name: table.schema.field(name).type for name in stored}
 
     def metadata() -> dict[str, Any]:
-        return shared | {"obs": obs.kinds() if kinds is None else kinds}
+        return shared | {"obs": obs.kinds()}
 
-    return collect_cells(batches, types, ids, metadata, output)
+    batches = _batches(table, vocabulary, obs, progress)
+    return collect_cells(batches, obs.types, ids, metadata, output)
 
 
 def _batches(
     table: CellTable,
     vocabulary: "GeneVocabulary | None",
-    obs: ForeignObs,
-    kinds: dict[str, Any] | None,
+    obs: ForeignObs | OwnObs,
     progress: bool,
 ) -> Iterator[CellBatch]:
     first = 0
@@ -84,12 +89,7 @@ def _batches(
                 file, row = path, 0
             ids, lengths = _ids(batch, f"{path}, from row {row} on:")
             check_ids(ids, lengths, vocabulary, f"{path}: row", row)
-            if kinds is None:
-                columns = obs.take(batch, first)
-            else:
-                stored = [kinds["index"], *kinds["columns"]]
-                columns = {kind["column"]: batch[kind["column"]] for kind in stored}
-            yield CellBatch(ids, lengths, columns)
+            yield CellBatch(ids, lengths, obs.take(batch, first))
             first, row = first + batch.num_rows, row + batch.num_rows
             bar.update(batch.num_rows)
 
@@ -110,41 +110,21 @@ def _ids(batch: pa.RecordBatch, where: str) -> tuple[np.ndarray, np.ndarray]:
     return column.flatten().to_numpy(), lengths
 
 
-def _own_metadata(table: CellTable) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """What all files say of vocabulary and obs, where we wrote them.
+def _shared_metadata(table: CellTable) -> dict[str, Any]:
+    """What all files say of their vocabulary, where we wrote them.
 
     Raises:
         ValueError: they were written with different vocabularies.
     """
-    own = [json.loads(m[_OURS]) if _OURS in m else {} for m in table.metadata]
+    own = [json.loads(metadata.get(OWN_METADATA, b"{}")) for metadata in table.metadata]
     checksums = {entry.get("vocabulary_checksum") for entry in own}
-    if len(checksums - {None}) > 1:
+    if len(checksums) > 1:
+        shown = ", ".join(sorted(str(checksum or "unknown")[:12] for checksum in checksums))
         raise ValueError(
             f"the files from {table.files[0]} on were tokenized with different vocabularies "
-            f"(checksums {', '.join(sorted(str(c)[:12] for c in checksums))}): read them one by one"
+            f"(checksums {shown}): read them one by one"
         )
-    if any(entry != own[0] for entry in own[1:]):
-        same = all(entry.get("vocabulary_checksum") in checksums for entry in own)
-        shared = own[0] if same and len(checksums) == 1 else {}
-        return {name: shared[name] for name in _SHARED if name in shared}, None
-    if not own[0]:
-        return {}, None
-    return {name: own[0].get(name) for name in _SHARED}, own[0]["obs"]
-
-
-def _names_column(table: CellTable, kinds: dict[str, Any] | None) -> str | None:
-    """The column with the names of the cells, where a file says so."""
-    if kinds is not None:
-        return kinds["index"]["column"]
-    found = set()
-    for metadata in table.metadata:
-        if _OURS in metadata:
-            found.add(json.loads(metadata[_OURS])["obs"]["index"]["column"])
-        else:
-            index = json.loads(metadata.get(b"pandas", b"{}")).get("index_columns", [])
-            found.add(index[0] if len(index) == 1 and isinstance(index[0], str) else None)
-    name = found.pop() if len(found) == 1 else None
-    return name if name in table.schema.names else None
+    return {name: own[0].get(name) for name in _SHARED}
 
 
 def write_parquet_tokens(
@@ -158,7 +138,7 @@ def write_parquet_tokens(
     ours = {name: cells.metadata[name] for name in _SHARED} | {"obs": kinds}
     schema = pa.schema(
         {TOKENS: pa.list_(ids), LENGTH: pa.int32(), **{n: a.type for n, a in obs.items()}},
-        metadata={_OURS: json.dumps(ours, ensure_ascii=False)},
+        metadata={OWN_METADATA: json.dumps(ours, ensure_ascii=False)},
     )
     shards = max(-(-len(cells) // cells_per_shard), 1)
     names = [f"cells-{number:05d}-of-{shards:05d}.parquet" for number in range(shards)]
