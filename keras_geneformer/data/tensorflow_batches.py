@@ -61,10 +61,8 @@ def tensorflow_batches(
             [tf.ensure_shape(tensor, spec.shape) for tensor, spec in zip(tensors, specs)],
         )
 
-    if epochs is None:
-        numbers = tf.data.Dataset.counter()
-    else:
-        numbers = tf.data.Dataset.range(len(stream))
+    numbers = tf.data.Dataset
+    numbers = numbers.counter() if epochs is None else numbers.range(len(stream))
     dataset = numbers.map(batch, num_parallel_calls=workers, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE if prefetch is None else prefetch)
 
