@@ -10,7 +10,7 @@ import pandas as pd
 from keras_geneformer.tokenization.count_source import CountSource, missing_layer
 from keras_geneformer.tokenization.dense_rows import dense_rows
 from keras_geneformer.tokenization.file_checks import column_of, damaged, unbroken
-from keras_geneformer.tokenization.gene_tables import are_ensembl_ids
+from keras_geneformer.tokenization.feature_tables import are_ensembl_ids
 from keras_geneformer.tokenization.stored_matrix import is_array
 
 logger = logging.getLogger(__name__)

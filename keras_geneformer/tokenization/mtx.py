@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from keras_geneformer.tokenization.count_source import CountSource, missing_layer
 from keras_geneformer.tokenization.file_checks import GZIP, first_bytes
-from keras_geneformer.tokenization.gene_tables import gene_table
+from keras_geneformer.tokenization.feature_tables import gene_table
 from keras_geneformer.tokenization.row_scratch import Entries, scratch_rows
 from keras_geneformer.tokenization.tenx_h5 import chosen_features
 
