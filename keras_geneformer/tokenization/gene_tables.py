@@ -1,39 +1,67 @@
-"""The table of genes of formats that have ids and symbols, but no columns that we would know."""
+"""Reads tables about genes that users bring: biotypes, orthologs."""
 
-import re
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-_ENSEMBL = re.compile(r"(\w+_)?ENS[A-Z]*G\d+(\.\d+)?", re.IGNORECASE)
 
-
-def gene_table(ids: np.ndarray, symbols: np.ndarray | None = None) -> pd.DataFrame:
-    """A var with the columns where genes are looked for.
+def read_gene_table(table: str | os.PathLike[str] | pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """A table as text, and its name for messages.
 
     Args:
-        ids: the id of each gene, by which the table is indexed.
-        symbols: the symbol of each gene.
+        table: a DataFrame, or a file: `.csv`, `.tsv` or `.txt` (tabs), also gzipped, or `.parquet`.
 
     Returns:
-        Columns `gene_ids`, `symbol` (where known), and `ensembl_id` where most ids are such. A
-        genome before an id, as Cell Ranger writes for several genomes ("GRCh38_ENSG…"), is left
-        out of `ensembl_id`.
+        The table, every value a str, "" where there was none; and its name.
 
-    Example:
-        >>> gene_table(["ENSG00000141510"], ["TP53"]).iloc[0].tolist()
-        ['ENSG00000141510', 'TP53', 'ENSG00000141510']
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no such table.
     """
-    index = pd.Index(np.asarray(ids, dtype=object), dtype=object)
-    table = pd.DataFrame({"gene_ids": index.to_numpy()}, index=index)
-    if symbols is not None:
-        table["symbol"] = np.asarray(symbols, dtype=object)
-    if are_ensembl_ids(ids):
-        table["ensembl_id"] = [text[text.rfind("_") + 1 :] for text in map(str, ids)]
-    return table
+    if isinstance(table, pd.DataFrame):
+        frame, name = table, "the table"
+    else:
+        path, name = Path(table), str(table)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file")
+        tabs = any(suffix in (".tsv", ".txt") for suffix in path.suffixes)
+        try:
+            if path.suffix == ".parquet":
+                frame = pd.read_parquet(path)
+            else:
+                frame = pd.read_csv(
+                    path, sep="\t" if tabs else ",", dtype=str, keep_default_na=False
+                )
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"{path} is no table of genes: {error}. Expected .csv, .tsv or .parquet"
+            ) from error
+    filled = frame.astype(object).where(frame.notna(), "").astype(str)
+    return filled, name
 
 
-def are_ensembl_ids(ids: np.ndarray) -> bool:
-    """Whether most of these are Ensembl gene ids, of any species."""
-    like = sum(_ENSEMBL.fullmatch(str(text)) is not None for text in ids)
-    return 2 * like > len(ids)
+def require_columns(
+    frame: pd.DataFrame, name: str, expected: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """The columns of a table, each by the first of several names that it has.
+
+    Args:
+        frame: the table.
+        name: of the table, for messages.
+        expected: what each column holds, to the names it may have.
+
+    Raises:
+        ValueError: a column is missing; says what the table has.
+    """
+    found = []
+    for content, keys in expected.items():
+        key = next((key for key in keys if key in frame), None)
+        if key is None:
+            raise ValueError(
+                f"{name} has no column with {content}: expected {' or '.join(map(repr, keys))}; it "
+                f"has {', '.join(map(str, frame.columns)) or 'none'}"
+            )
+        found.append(key)
+    return found

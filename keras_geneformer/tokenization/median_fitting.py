@@ -1,66 +1,116 @@
-"""Fits a vocabulary to a corpus: its genes, and the nonzero median of each."""
+"""Reads a corpus for the nonzero medians of its genes: files one by one, several at a time."""
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from keras_geneformer.tokenization.cell_totals import check_totals, stated_totals
 from keras_geneformer.tokenization.counts import check_entries, check_not_logarithms
 from keras_geneformer.tokenization.gene_identity import DEFAULT_GENE_KEY, VAR_NAMES
+from keras_geneformer.tokenization.gene_medians import GeneMedians
+from keras_geneformer.tokenization.nonzero_medians import EXACT_VALUES
+from keras_geneformer.tokenization.processes import SameProcess, worker_pool
 from keras_geneformer.tokenization.ranking import TARGET_COUNTS, sum_repeated
 from keras_geneformer.tokenization.readers import CountSource, expand_paths, opened
 from keras_geneformer.tokenization.source_tokenization import CHUNK_CELLS, filter_pass
-from keras_geneformer.tokenization.vocabulary import without_version
+from keras_geneformer.tokenization.vocabulary_checks import without_version
 
 logger = logging.getLogger(__name__)
 
 _SYMBOL_KEYS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "feature_name")
 
 
-def fit_fields(
+@dataclass(frozen=True)
+class _Reading:
+    """How each source is read; the arguments of `fit_medians`."""
+
+    gene_key: str | None
+    n_counts_key: str | None
+    layer: str | None
+    biotype_key: str | None
+    check_counts: bool
+    exact_values: int
+
+
+def fit_medians(
     data: Any,
-    gene_key: str | None,
-    n_counts_key: str | None,
-    layer: str | None,
-    special_tokens: Sequence[str],
-    max_length: int,
-    name: str,
-    check_counts: bool,
-    progress: bool,
-) -> dict[str, Any]:
-    """The fields of a `GeneVocabulary` fitted to a corpus (see `GeneVocabulary.fit`)."""
-    corpus = _Corpus()
-    for source in _sources(data):
-        with opened(source, layer) as counts:
-            corpus.add(counts, gene_key, n_counts_key, check_counts, progress)
-    genes, medians = corpus.medians()
-    if not len(genes):
-        raise ValueError("no gene is detected in any cell: there is nothing to fit")
-    symbols = [corpus.symbols.get(gene, "") for gene in genes]
-    logger.info("fitted nonzero medians of %d genes on %d cells", len(genes), corpus.cells)
-    first = len(special_tokens)
-    return {
-        "genes": genes,
-        "tokens": np.arange(first, first + len(genes)),
-        "medians": medians,
-        "symbols": symbols,
-        "aliases": _aliases(genes, symbols),
-        "special_tokens": {token: number for number, token in enumerate(special_tokens)},
-        "version": name,
-        "max_length": max_length,
-    }
+    *,
+    gene_key: str | None = DEFAULT_GENE_KEY,
+    n_counts_key: str | None = "n_counts",
+    layer: str | None = None,
+    biotype_key: str | None = None,
+    check_counts: bool = True,
+    exact_values: int = EXACT_VALUES,
+    workers: int = 1,
+    executor: Executor | None = None,
+    progress: bool = False,
+) -> GeneMedians:
+    """The genes of a corpus and their nonzero medians so far, to be merged, saved or fitted.
+
+    Each file is read alone and the results are merged in the order of the files, so that they are
+    the same bit for bit whatever the number of workers. Memory is bounded by the number of genes
+    (see `NonzeroMedians`), whatever the number of cells.
+
+    Args:
+        data: an AnnData or several, or paths of files, folders and patterns.
+        gene_key, n_counts_key, layer, check_counts: see `GeneVocabulary.fit`.
+        biotype_key: the column of var with biotypes. Default: they are not read.
+        exact_values: how many values are held one by one before sketches are made.
+        workers: processes that read files. AnnDatas are read in this one.
+        executor: runs the files instead, e.g. `dask.distributed.Client(...).get_executor()`;
+            `workers` then says how many files are under way at a time.
+        progress: show a progress bar, with cells/s.
+
+    Returns:
+        What was collected.
+
+    Raises:
+        TypeError: `data` is neither AnnData nor paths.
+        ValueError: the data are no counts or already normalised, or lack a column.
+
+    Example:
+        >>> from keras_geneformer.testing import synthetic_cells
+        >>> fit_medians(synthetic_cells(30))
+        GeneMedians(120 genes, 30 cells)
+    """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; expected 1 or more")
+    reading = _Reading(gene_key, n_counts_key, layer, biotype_key, check_counts, exact_values)
+    sources = _sources(data)
+    local = (workers == 1 and executor is None) or not isinstance(sources[0], Path)
+    corpus: GeneMedians | None = None
+    with tqdm(unit="cell", desc="fit", disable=not progress) as bar:
+        if local:
+            parts = _in_order(sources, reading, SameProcess(), 1, bar.update)
+        else:
+            pool = worker_pool(workers) if executor is None else nullcontext(executor)
+            parts = _in_pool(sources, reading, pool, workers)
+        for number, part in enumerate(parts, 1):
+            if not local:
+                bar.update(part.cells)
+            bar.set_postfix_str(f"{number} of {len(sources)} sources")
+            if corpus is None:
+                corpus = part
+            else:
+                corpus.merge(part)
+    assert corpus is not None
+    logger.info("read %d genes in %d cells", len(corpus.genes), corpus.cells)
+    return corpus
 
 
 def _sources(data: Any) -> Sequence[Any]:
     """AnnDatas as they are, anything else as files."""
     several = data if isinstance(data, list | tuple) else [data]
-    if all(hasattr(item, "obs_names") for item in several):
+    if several and all(hasattr(item, "obs_names") for item in several):
         return several
     if all(isinstance(item, str | os.PathLike) for item in several):
         paths: Iterable[str | Path] = several
@@ -70,92 +120,68 @@ def _sources(data: Any) -> Sequence[Any]:
     )
 
 
-class _Corpus:
-    """The counts per 10,000 of every detected gene, so far."""
+def _in_pool(
+    sources: Sequence[Any], reading: _Reading, pool: Any, workers: int
+) -> Iterator[GeneMedians]:
+    with pool as executor:
+        yield from _in_order(sources, reading, executor, workers + 1, None)
 
-    def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
-        self.spelling: list[str] = []
-        self.symbols: dict[str, str] = {}
-        self.cells = 0
-        self._genes: list[np.ndarray] = []
-        self._values: list[np.ndarray] = []
 
-    def add(
-        self,
-        source: CountSource,
-        gene_key: str | None,
-        n_counts_key: str | None,
-        check_counts: bool,
-        progress: bool,
-    ) -> None:
-        ids = _gene_ids(source, gene_key)
-        columns = np.array([self._number(gene) for gene in ids], dtype=np.int64)
-        self._note_symbols(source.var, ids)
-        times = np.bincount(columns[columns >= 0], minlength=len(self.spelling))
-        repeated = (columns >= 0) & (times[columns] > 1)
-        totals, key = stated_totals(source, n_counts_key)
+def _in_order(
+    sources: Sequence[Any],
+    reading: _Reading,
+    executor: Executor,
+    at_a_time: int,
+    advance: Callable[[int], Any] | None,
+) -> Iterator[GeneMedians]:
+    """The medians of each source, in order; few are under way, so that few results wait."""
+    waiting: deque[Future[GeneMedians]] = deque()
+    for source in sources:
+        waiting.append(executor.submit(_source_medians, source, reading, advance))
+        if len(waiting) >= at_a_time:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _source_medians(
+    data: Any, reading: _Reading, advance: Callable[[int], Any] | None
+) -> GeneMedians:
+    """The medians of one file or AnnData; `advance` is told how many cells were read."""
+    medians = GeneMedians(reading.exact_values)
+    with opened(data, reading.layer) as source:
+        ids = _gene_ids(source, reading.gene_key)
+        numbers = medians.add_genes(ids, _symbols(source, ids), _biotypes(source, reading))
+        times = np.bincount(numbers[numbers >= 0], minlength=1)
+        repeated = (numbers >= 0) & (times[numbers] > 1)
+        totals, key = stated_totals(source, reading.n_counts_key)
         passed = filter_pass(source)
-        if check_counts:
+        if reading.check_counts:
             check_not_logarithms(source)
-        bar = tqdm(total=len(source), unit="cell", desc="fit", disable=not progress)
-        with bar:
-            for start, matrix in source.chunks(CHUNK_CELLS):
-                read = matrix.shape[0]
-                rows = start + np.flatnonzero(passed[start : start + read])
+        for start, matrix in source.chunks(CHUNK_CELLS):
+            read = matrix.shape[0]
+            rows = start + np.flatnonzero(passed[start : start + read])
+            if len(rows) < read:
                 matrix = matrix[rows - start]
-                check_entries(source, rows, matrix)
+            check_entries(source, rows, matrix)
+            if not matrix.has_canonical_format:
+                matrix = matrix.copy()
                 matrix.sum_duplicates()
-                sums = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
-                if totals is not None:
-                    check_totals(source, totals, rows[sums > 0], str(key))
-                    _check_scale(source, sums, totals[rows], str(key))
-                cell_totals = sums if totals is None else totals[rows]
-                bounds = matrix.indptr.astype(np.int64)
-                genes = columns[matrix.indices]
-                counts = sum_repeated(genes, matrix.data, bounds, repeated[matrix.indices])
-                used = (genes >= 0) & (counts > 0)
-                per_entry = np.repeat(cell_totals, np.diff(bounds))[used]
-                self._values.append(counts[used] / per_entry * TARGET_COUNTS)
-                self._genes.append(genes[used])
-                self.cells += len(rows)
-                bar.update(read)
-
-    def _number(self, gene: str) -> int:
-        """The number of a gene by its id, whatever the case; -1 for an empty id."""
-        if not gene:
-            return -1
-        number = self.numbers.setdefault(gene.upper(), len(self.spelling))
-        if number == len(self.spelling):
-            self.spelling.append(gene)
-        # Of several spellings the first in the alphabet, so that the order of files is no matter.
-        self.spelling[number] = min(self.spelling[number], gene)
-        return number
-
-    def _note_symbols(self, var: pd.DataFrame, ids: list[str]) -> None:
-        key = next((key for key in _SYMBOL_KEYS if key in var), None)
-        names = var.index if key is None else var[key].astype(object)
-        for gene, name in zip(ids, names):
-            if gene and isinstance(name, str) and name.strip() and name.upper() != gene.upper():
-                symbol = self.symbols.get(gene.upper(), name.strip())
-                self.symbols[gene.upper()] = min(symbol, name.strip())
-
-    def medians(self) -> tuple[list[str], np.ndarray]:
-        """The detected genes, sorted, and the median of each."""
-        genes = np.concatenate(self._genes or [np.zeros(0, dtype=np.int64)])
-        values = np.concatenate(self._values or [np.zeros(0)])
-        order = np.lexsort((values, genes))
-        genes, values = genes[order], values[order]
-        detected, first, times = np.unique(genes, return_index=True, return_counts=True)
-        middle = first + times // 2
-        # With an even number of values the median lies between the two in the middle.
-        medians = (values[first + (times - 1) // 2] + values[middle]) / 2 if len(genes) else values
-        names = [self.spelling[number] for number in detected.tolist()]
-        alphabetical = sorted(range(len(names)), key=names.__getitem__)
-        self.symbols = {
-            name: self.symbols[name.upper()] for name in names if name.upper() in self.symbols
-        }
-        return [names[i] for i in alphabetical], medians[alphabetical]
+            sums = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+            if totals is not None:
+                check_totals(source, totals, rows[sums > 0], str(key))
+                _check_scale(source, sums, totals[rows], str(key))
+            cell_totals = sums if totals is None else totals[rows]
+            bounds = matrix.indptr.astype(np.int64)
+            genes = numbers[matrix.indices]
+            counts = sum_repeated(genes, matrix.data, bounds, repeated[matrix.indices])
+            used = (genes >= 0) & (counts > 0)
+            per_entry = np.repeat(cell_totals, np.diff(bounds))[used]
+            medians.values.update(genes[used], counts[used] / per_entry * TARGET_COUNTS)
+            medians.cells += len(rows)
+            if advance is not None:
+                advance(read)
+    return medians
 
 
 def _gene_ids(source: CountSource, gene_key: str | None) -> list[str]:
@@ -166,27 +192,32 @@ def _gene_ids(source: CountSource, gene_key: str | None) -> list[str]:
         key = None
     if key is None or (key == VAR_NAMES and key not in source.var):
         names = source.var.index.tolist()
-    elif key in source.var:
-        names = source.var[key].astype(object).tolist()
     else:
-        raise ValueError(
-            f"{source.name} has no var column {key!r}; it has "
-            f"{', '.join(map(str, source.var.columns)) or 'none'} (None takes var_names)"
-        )
+        names = _column(source, key, "None takes var_names")
     return [without_version(name.strip()) if isinstance(name, str) else "" for name in names]
 
 
-def _aliases(genes: list[str], symbols: list[str]) -> dict[str, str]:
-    """Symbols to genes, but for symbols that several genes share."""
-    owners: dict[str, set[str]] = {}
-    for gene, symbol in zip(genes, symbols):
-        owners.setdefault(symbol.upper(), set()).add(gene)
-    ids = {gene.upper() for gene in genes}
-    return {
-        symbol: min(owner)
-        for symbol, owner in owners.items()
-        if symbol and len(owner) == 1 and symbol not in ids
-    }
+def _symbols(source: CountSource, ids: list[str]) -> list[str]:
+    key = next((key for key in _SYMBOL_KEYS if key in source.var), None)
+    names = source.var.index if key is None else source.var[key].astype(object)
+    texts = [name.strip() if isinstance(name, str) else "" for name in names]
+    return [text if text.upper() != gene.upper() else "" for gene, text in zip(ids, texts)]
+
+
+def _biotypes(source: CountSource, reading: _Reading) -> list[str] | None:
+    if reading.biotype_key is None:
+        return None
+    names = _column(source, reading.biotype_key, "or give a table, gene to biotype")
+    return [name.strip() if isinstance(name, str) else "" for name in names]
+
+
+def _column(source: CountSource, key: str, remedy: str) -> list[object]:
+    if key not in source.var:
+        raise ValueError(
+            f"{source.name} has no var column {key!r}; it has "
+            f"{', '.join(map(str, source.var.columns)) or 'none'} ({remedy})"
+        )
+    return source.var[key].astype(object).tolist()
 
 
 def _check_scale(source: CountSource, sums: np.ndarray, totals: np.ndarray, key: str) -> None:

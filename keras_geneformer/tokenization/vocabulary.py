@@ -1,33 +1,24 @@
 """Genes, their token ids, nonzero medians, symbols and aliases, and the special tokens."""
 
 import hashlib
-import re
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_geneformer.tokenization.published_vocabulary import (
-    VERSIONS,
-    fetch_published,
-    find_published,
-    read_published,
-)
-from keras_geneformer.tokenization.vocabulary_format import (
-    MANIFEST,
-    read_vocabulary,
-    write_vocabulary,
-)
+from keras_geneformer.tokenization.vocabulary_checks import check_fields, without_version
+from keras_geneformer.tokenization.vocabulary_format import write_vocabulary
+from keras_geneformer.tokenization.vocabulary_sources import read_fields
 
-_ENSEMBL_ID = re.compile(r"(ENS[A-Z]*G\d{11})(\.\d+)?(_PAR_Y)?", re.IGNORECASE)
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
+    import pandas as pd
 
-def without_version(name: str) -> str:
-    """An Ensembl gene id in upper case and without version suffix; any other name as it is."""
-    ensembl = _ENSEMBL_ID.fullmatch(name)
-    return ensembl[1].upper() if ensembl else name
+    from keras_geneformer.tokenization.orthologs import Orthologs
 
 
 class GeneVocabulary:
@@ -101,7 +92,14 @@ class GeneVocabulary:
         )
         self.version = version
         self.max_length = int(max_length)
-        self._check()
+        check_fields(
+            self.genes,
+            self.tokens,
+            self.medians,
+            self.symbols,
+            self.special_tokens,
+            self.max_length,
+        )
         names = {gene.upper(): gene for gene in self.genes.tolist()}
         self.aliases = names | {alias.upper(): gene for alias, gene in (aliases or {}).items()}
         unknown = set(self.aliases.values()) - set(names.values())
@@ -109,31 +107,6 @@ class GeneVocabulary:
             raise ValueError(f"aliases lead to {len(unknown)} genes not in genes: {min(unknown)}")
         for array in (self.genes, self.tokens, self.medians, self.symbols):
             array.flags.writeable = False
-
-    def _check(self) -> None:
-        if not len(self.genes):
-            raise ValueError("a vocabulary needs at least one gene")
-        if not len(self.genes) == len(self.tokens) == len(self.medians) == len(self.symbols):
-            raise ValueError(
-                f"{len(self.genes)} genes, {len(self.tokens)} tokens, {len(self.medians)} medians "
-                f"and {len(self.symbols)} symbols; expected as many of each"
-            )
-        if len({gene.upper() for gene in self.genes.tolist()}) < len(self.genes):
-            raise ValueError("a gene id stands twice in genes (case is ignored)")
-        bad = self.genes[~(np.isfinite(self.medians) & (self.medians > 0))]
-        if len(bad):
-            raise ValueError(f"{len(bad)} medians are not above zero, among them that of {bad[0]}")
-        special = self.special_tokens
-        if not {"<pad>", "<mask>"} <= set(special) or ("<cls>" in special) != ("<eos>" in special):
-            raise ValueError(
-                f"special_tokens are {sorted(special)}; expected <pad> and <mask>, and both or "
-                "none of <cls> and <eos>"
-            )
-        used = np.concatenate([self.tokens, np.array(list(special.values()), dtype=np.int32)])
-        if used.min() < 0 or len(np.unique(used)) < len(used):
-            raise ValueError("token ids must be 0 or more, and each stand for one gene or special")
-        if self.max_length <= len(special):
-            raise ValueError(f"max_length is {self.max_length}; expected room for a gene")
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -272,27 +245,14 @@ class GeneVocabulary:
             ValueError: a file is damaged or holds what a vocabulary may not hold.
             ConnectionError: the hub was not reached and its cache has no copy.
         """
-        if version is not None and version not in VERSIONS:
-            raise ValueError(f'version is {version!r}; expected "v1" or "v2"')
-        if isinstance(source, str) and source.lower() in VERSIONS:
-            published = VERSIONS[source.lower()]
-            return cls(**fetch_published(published, revision, cache_dir))
-        directory = Path(source)
-        if not directory.is_dir():
-            raise FileNotFoundError(
-                f'{directory} is no directory; expected "v1", "v2" or a directory that holds a '
-                "vocabulary"
+        fields, stated = read_fields(source, version, revision, cache_dir)
+        vocabulary = cls(**fields)
+        if stated is not None and vocabulary.checksum != stated[1]:
+            raise ValueError(
+                f"{stated[0]} states the vocabulary checksum {stated[1][:12]}, its genes have "
+                f"{vocabulary.checksum[:12]}: save the vocabulary again"
             )
-        for place in (directory, directory / "vocabulary"):
-            if (place / MANIFEST).is_file():
-                return cls._read(place)
-        found = find_published(directory, version)
-        if found is None:
-            raise FileNotFoundError(
-                f"{directory} holds no vocabulary: neither {MANIFEST} nor the published pickles "
-                "(token_dictionary_gc30M.pkl or token_dictionary_gc104M.pkl and their companions)"
-            )
-        return cls(**read_published(*found))
+        return vocabulary
 
     @classmethod
     def fit(
@@ -302,72 +262,128 @@ class GeneVocabulary:
         gene_key: str | None = "ensembl_id",
         n_counts_key: str | None = "n_counts",
         layer: str | None = None,
-        special_tokens: Sequence[str] = ("<pad>", "<mask>"),
-        max_length: int = 2048,
+        biotypes: Sequence[str] | None = None,
+        biotype_key: str | None = None,
+        biotype_table: "str | os.PathLike[str] | pd.DataFrame | None" = None,
+        min_cells: int = 1,
+        max_genes: int | None = None,
+        extend: "GeneVocabulary | None" = None,
+        special_tokens: Sequence[str] | None = None,
+        max_length: int | None = None,
         name: str = "custom",
         check_counts: bool = True,
+        workers: int = 1,
+        executor: "Executor | None" = None,
         progress: bool = False,
     ) -> "GeneVocabulary":
-        """Fit a vocabulary to a corpus, of any species.
+        """Fit a vocabulary to a corpus, of any species and size.
 
-        The nonzero median of a gene is the exact median, over the cells in which it is detected,
-        of its counts per 10,000 counts of the cell. Genes that no cell has are left out. Tokens
-        follow the special ones in the alphabetical order of the gene ids, whatever the order of
-        files, cells and columns. All nonzero counts are held in memory, 16 bytes each.
+        The nonzero median of a gene is the median, over the cells in which it is detected, of its
+        counts per 10,000 counts of the cell. It is exact for corpora of up to 4.2 million nonzero
+        counts, and for rare genes of larger ones; else at most 51% of the values lie on either
+        side of it, and it is held in bounded memory (see `NonzeroMedians`). Genes that no cell
+        has are left out. Tokens follow the special ones in the alphabetical order of the gene
+        ids. Exact medians do not depend on the order of files, cells and columns; and nothing
+        depends on the number of workers.
 
         Args:
-            data: an AnnData or several, or paths: `.h5ad` files, folders, patterns. Cells whose
-                `filter_pass` in obs is not 1 are left out.
+            data: an AnnData or several, or paths: files, folders, patterns; or `GeneMedians`,
+                e.g. of merged parts. Cells whose `filter_pass` in obs is not 1 are left out.
             gene_key: the column of var with gene ids; where var has no "ensembl_id", or with
                 None, var_names. Version suffixes of Ensembl ids are dropped, columns of one gene
                 are summed and empty ids left out. Symbols come from the var column `symbol` or
                 the like, else from var_names.
             n_counts_key: the column of obs with total counts (see `RankValueTokenizer`).
             layer: the layer with the counts, or "raw". Default: X.
-            special_tokens: their names, in the order of their ids from 0.
-            max_length: longest input of the models that will use it, in tokens.
+            biotypes: keep genes of these only, e.g. ("protein_coding", "miRNA") as Geneformer's
+                vocabularies do. Default: of any.
+            biotype_key: the column of var with biotypes.
+            biotype_table: a table of gene ids and biotypes in place of it: a DataFrame, or a
+                `.csv`, `.tsv` or `.parquet` file, with columns `ensembl_id` and `gene_type`.
+            min_cells: keep genes detected in so many cells at least.
+            max_genes: keep no more genes: those detected in most cells, ties by id.
+            extend: a vocabulary whose genes stay, with their token ids and medians, as models
+                pretrained with it expect; only new genes are filtered, and their ids follow. All
+                genes count for `max_genes`.
+            special_tokens: their names, in the order of their ids from 0. Default: those of
+                `extend`, else `<pad>` and `<mask>`.
+            max_length: longest input of the models that will use it, in tokens. Default: that of
+                `extend`, else 2048.
             name: its `version`.
             check_counts: refuse values that look like logarithms.
+            workers: processes that read files, one file each.
+            executor: runs them instead (see `fit_medians`).
             progress: show a progress bar.
 
         Returns:
             The vocabulary.
 
         Raises:
-            TypeError: `data` is neither AnnData nor paths.
-            ValueError: the data are no counts or already normalised, or nothing is detected.
+            TypeError: `data` is neither AnnData nor paths nor `GeneMedians`.
+            ValueError: the data are no counts or already normalised, no gene is left, or the
+                arguments contradict one another.
 
         Example:
             >>> from keras_geneformer.testing import synthetic_cells
-            >>> GeneVocabulary.fit(synthetic_cells(30), name="tiny").size
-            122
+            >>> GeneVocabulary.fit(synthetic_cells(30), min_cells=5, max_genes=100).size
+            102
         """
-        from keras_geneformer.tokenization.median_fitting import fit_fields
+        from keras_geneformer.tokenization.gene_medians import GeneMedians
+        from keras_geneformer.tokenization.gene_selection import vocabulary_fields
+        from keras_geneformer.tokenization.median_fitting import fit_medians
 
-        return cls(
-            **fit_fields(
+        if biotypes is None and (biotype_key is not None or biotype_table is not None):
+            raise ValueError("biotypes to keep are not given; expected e.g. ('protein_coding',)")
+        if not isinstance(data, GeneMedians):
+            if biotypes is not None and (biotype_key is None) == (biotype_table is None):
+                raise ValueError("biotypes need either biotype_key (a var column) or biotype_table")
+            data = fit_medians(
                 data,
-                gene_key,
-                n_counts_key,
-                layer,
-                special_tokens,
-                max_length,
-                name,
-                check_counts,
-                progress,
+                gene_key=gene_key,
+                n_counts_key=n_counts_key,
+                layer=layer,
+                biotype_key=biotype_key,
+                check_counts=check_counts,
+                workers=workers,
+                executor=executor,
+                progress=progress,
             )
+        fields = vocabulary_fields(
+            data,
+            biotypes=biotypes,
+            biotype_table=biotype_table,
+            min_cells=min_cells,
+            max_genes=max_genes,
+            extend=extend,
+            special_tokens=special_tokens,
+            max_length=max_length,
+            name=name,
         )
+        return cls(**fields)
 
-    @classmethod
-    def _read(cls, directory: Path) -> "GeneVocabulary":
-        fields, checksum = read_vocabulary(directory)
-        vocabulary = cls(**fields)
-        if vocabulary.checksum != checksum:
-            raise ValueError(
-                f"{directory} states the vocabulary checksum {checksum[:12]}, its genes have "
-                f"{vocabulary.checksum[:12]}: save the vocabulary again"
-            )
-        return vocabulary
+    def with_orthologs(
+        self, table: "str | os.PathLike[str] | pd.DataFrame | Orthologs"
+    ) -> "GeneVocabulary":
+        """This vocabulary, understanding the ids and symbols of another species as well.
+
+        Genes, tokens, medians and checksum are the same, so that a model takes what is tokenized
+        with it.
+
+        Args:
+            table: `Orthologs`, or a table of them (see `Orthologs.read`); one-to-one rows count.
+
+        Returns:
+            A vocabulary with more aliases.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: a column is missing, or no ortholog is a gene of the vocabulary.
+        """
+        from keras_geneformer.tokenization.orthologs import Orthologs, ortholog_aliases
+
+        orthologs = table if isinstance(table, Orthologs) else Orthologs.read(table)
+        fields = self._fields() | {"aliases": ortholog_aliases(orthologs, self.genes, self.aliases)}
+        return GeneVocabulary(**fields)
 
     def save(self, directory: str | Path) -> None:
         """Write the vocabulary in our own format (docs/vocabulary-format.md).
@@ -380,7 +396,9 @@ class GeneVocabulary:
         Raises:
             FileExistsError: the directory holds anything else than a vocabulary.
         """
+        write_vocabulary(directory, self._fields(), self.checksum)
+
+    def _fields(self) -> dict[str, Any]:
         names = ("genes", "tokens", "medians", "symbols", "aliases", "special_tokens")
-        fields: dict[str, Any] = {name: getattr(self, name) for name in names}
-        fields |= {"version": self.version, "max_length": self.max_length}
-        write_vocabulary(directory, fields, self.checksum)
+        fields = {name: getattr(self, name) for name in names}
+        return fields | {"version": self.version, "max_length": self.max_length}
