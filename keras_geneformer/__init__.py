@@ -14,6 +14,13 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "GeneVocabulary": "vocabulary",
         "RankValueTokenizer": "tokenizer",
         "CellDataset": "dataset",
+        "tokenize_sentences": "cell_sentences",
+        "tokenize_sentence_files": "cell_sentences",
+        "cell_sentences": "sentence_export",
+        "write_cell_sentences": "sentence_export",
+        "RankModel": "rank_model",
+        "fit_rank_model": "rank_model",
+        "round_trip_correlation": "rank_model",
     },
     "models": {
         "GeneformerBackbone": "backbone",

@@ -17,7 +17,15 @@ from typing import Any, TextIO
 
 from keras_geneformer import __version__
 from keras_geneformer.backend import BACKENDS, INFERENCE_BACKENDS, require_backend
-from keras_geneformer.cli import analysis, conversion, demo, tokenization, training, vocabulary
+from keras_geneformer.cli import (
+    analysis,
+    cells,
+    conversion,
+    demo,
+    tokenization,
+    training,
+    vocabulary,
+)
 
 __all__ = ["main"]
 
@@ -31,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands after `keras-geneformer`; `sys.argv` by default.
 
     Returns:
-        The exit code: 0, 2 after an error, 130 after Ctrl-C. (Wrong options and `--help` exit by
+        The exit code: 0, 1 where some of the files were left out, 2 after an error, 130 after Ctrl-C. (Wrong options and `--help` exit by
         `SystemExit`, as argparse does.)
 
     Example:
@@ -49,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _choose_backend(options)
             if options.keras and not options.debug:
                 _import_keras_quietly()
-            options.run(options)
+            return options.run(options) or 0
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
@@ -58,7 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             print(f"error: {_one_line(error)}", file=sys.stderr)
             return 2
-    return 0
 
 
 @contextmanager
@@ -121,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=run, verb=name, keras=keras, trains=trains)
         return verb
 
-    for part in (demo, tokenization, vocabulary, training, analysis, conversion):
+    for part in (demo, tokenization, vocabulary, cells, training, analysis, conversion):
         part.add_verbs(add)
     return parser
 

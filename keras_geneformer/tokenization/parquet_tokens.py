@@ -124,7 +124,8 @@ def _shared_metadata(table: CellTable) -> dict[str, Any]:
             f"the files from {table.files[0]} on were tokenized with different vocabularies "
             f"(checksums {shown}): read them one by one"
         )
-    return {name: own[0].get(name) for name in _SHARED}
+    unknown: dict[str, Any] = dict.fromkeys(_SHARED) | {"special_tokens": {}, "report": None}
+    return unknown | {name: own[0][name] for name in _SHARED if name in own[0]}
 
 
 def write_parquet_tokens(

@@ -1,0 +1,80 @@
+"""The picture of a dataset of cells: how long they are, and which genes most of them have."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_geneformer.plotting import _COLOURS, _INK, _QUIET, _RULE, _TEXT, _picture, _write
+
+_BARS = 10
+_BINS = 40
+
+
+def plot_description(
+    cells: Any, vocabulary: Any = None, path: str | Path | None = None, *, title: str = ""
+) -> np.ndarray:
+    """Draws the lengths of cells as a histogram, and the most frequent tokens as bars.
+
+    Args:
+        cells: a `CellDataset`.
+        vocabulary: the cells' vocabulary, for symbols; without it, bars show token ids.
+        path: a png to write. Default: none.
+        title: above the picture.
+
+    Returns:
+        The two axes, shape (2,): lengths, tokens. Their figure is `axes[0].figure`.
+
+    Raises:
+        ValueError: there are no cells, or they were made with another vocabulary.
+        ImportError: if matplotlib is not installed.
+    """
+    if not len(cells):
+        raise ValueError("there are no cells to draw")
+    found = cells.describe(vocabulary, top=_BARS)
+    figure, lengths = _picture(2.6 + 0.9 + 0.2 * len(found.top_tokens), title)
+    grid = lengths.get_gridspec()
+    lengths.remove()
+    grid = figure.add_gridspec(2, 1, height_ratios=[1.9, 0.8 + 0.2 * len(found.top_tokens)])
+    axes = np.array([figure.add_subplot(grid[0]), figure.add_subplot(grid[1])], dtype=object)
+    for each in axes:
+        each.set_axisbelow(True)
+        for side in ("top", "right", "left", "bottom"):
+            each.spines[side].set_visible(side in ("left", "bottom"))
+            each.spines[side].set_color(_RULE)
+        each.tick_params(labelsize=7.5, colors=_INK, length=3, color=_RULE)
+    _draw_lengths(axes[0], cells.lengths, found)
+    _draw_tokens(axes[1], found.top_tokens)
+    if path is not None:
+        _write(figure, path)
+    return axes
+
+
+def _draw_lengths(axes: Any, lengths: np.ndarray, found: Any) -> None:
+    low, high = int(lengths.min()), int(lengths.max())
+    step = max(-(-(high - low + 1) // _BINS), 1)
+    edges = np.arange(low, high + step + 1, step) - 0.5
+    axes.hist(lengths, edges, color=_COLOURS[0])
+    axes.axvline(found.length_quantiles[0.5], color=_COLOURS[1], linewidth=1.6)
+    full = ""
+    if found.full_share is not None:
+        full = f"; {found.full_share:.1%} of cells reach the most, {found.max_length}"
+    axes.set_title(
+        f"line: median {found.length_quantiles[0.5]}{full}", fontsize=7.5, color=_QUIET, loc="left"
+    )
+    axes.set_xlabel("tokens a cell", fontsize=_TEXT, color=_INK)
+    axes.set_ylabel("cells", fontsize=_TEXT, color=_INK)
+    axes.locator_params(axis="x", integer=True, nbins=6)
+    axes.locator_params(axis="y", integer=True, nbins=5)
+    axes.grid(axis="y", color=_RULE, linewidth=0.8)
+
+
+def _draw_tokens(axes: Any, top: Any) -> None:
+    names = top["symbol"].where(top["symbol"] != "", "token " + top["token"].astype(str))
+    axes.barh(np.arange(len(top)), 100 * top["share"], color=_COLOURS[6], height=0.72)
+    axes.set_yticks(np.arange(len(top)), names.tolist(), fontsize=_TEXT)
+    axes.set_ylim(len(top) - 0.4, -0.6)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("% of cells with the gene", fontsize=_TEXT, color=_INK)
+    axes.grid(axis="x", color=_RULE, linewidth=0.8)
+    axes.tick_params(axis="y", length=0)
