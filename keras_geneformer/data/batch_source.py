@@ -128,6 +128,13 @@ class BatchSource:
         self.epoch = epoch + start_step // self.steps_per_epoch
         self.start_step = start_step % self.steps_per_epoch
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "Batches are made where the dataset is mapped into memory; another process would get a "
+            "copy of all of it. Read them with threads, or open the dataset in each process and "
+            "give each its shard."
+        )
+
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch; the same number always gives the same batches."""
         self.epoch = epoch

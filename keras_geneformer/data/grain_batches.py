@@ -13,8 +13,8 @@ def grain_batches(batches: BatchSource, *, epochs: int | None = 1) -> Any:
     shard it (`dataset[index::count]`), and make it iterable with `to_iter_dataset()`, of whose
     iterator `get_state` and `set_state` save and resume the place. `batch`, `shuffle` and `repeat`
     are not needed; `BatchSource` has them, by lengths and with new masks each epoch. grain's
-    threads read the dataset where it lies; its processes (`mp_prefetch`) would copy the dataset
-    into each, so keep them for small ones.
+    threads read the dataset where it is mapped into memory; its processes (`mp_prefetch`) would
+    each copy it, and are refused.
 
     Args:
         batches: a `BatchSource` (a `CellBatches` is one). It starts where that stands now, at its
