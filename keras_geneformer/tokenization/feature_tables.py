@@ -1,6 +1,7 @@
 """The table of genes of formats that have ids and symbols, but no columns that we would know."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,9 @@ import pandas as pd
 _ENSEMBL = re.compile(r"(\w+_)?ENS[A-Z]*G\d+(\.\d+)?", re.IGNORECASE)
 
 
-def gene_table(ids: np.ndarray, symbols: np.ndarray | None = None) -> pd.DataFrame:
+def gene_table(
+    ids: Sequence[str] | np.ndarray, symbols: Sequence[str] | np.ndarray | None = None
+) -> pd.DataFrame:
     """A var with the columns where genes are looked for.
 
     Args:
@@ -33,7 +36,7 @@ def gene_table(ids: np.ndarray, symbols: np.ndarray | None = None) -> pd.DataFra
     return table
 
 
-def are_ensembl_ids(ids: np.ndarray) -> bool:
+def are_ensembl_ids(ids: Sequence[str] | np.ndarray) -> bool:
     """Whether most of these are Ensembl gene ids, of any species."""
     like = sum(_ENSEMBL.fullmatch(str(text)) is not None for text in ids)
     return 2 * like > len(ids)

@@ -1,6 +1,7 @@
 """Reads a `.loom` file (linnarssonlab.org/loompy/format): HDF5 with a matrix of genes by cells."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -9,8 +10,8 @@ import pandas as pd
 
 from keras_geneformer.tokenization.count_source import CountSource, missing_layer
 from keras_geneformer.tokenization.dense_rows import dense_rows
-from keras_geneformer.tokenization.file_checks import column_of, damaged, unbroken
 from keras_geneformer.tokenization.feature_tables import are_ensembl_ids
+from keras_geneformer.tokenization.file_checks import column_of, damaged, unbroken
 from keras_geneformer.tokenization.stored_matrix import is_array
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,11 @@ def loom_source(file: h5py.File, path: Path, layer: str | None) -> CountSource:
     for ours, theirs in (("gene_ids", "Accession"), ("symbol", "Gene")):
         if ours not in var and theirs in var:
             var[ours] = var[theirs]
-    if "ensembl_id" not in var and "gene_ids" in var and are_ensembl_ids(var["gene_ids"]):
+    if (
+        "ensembl_id" not in var
+        and "gene_ids" in var
+        and are_ensembl_ids(var["gene_ids"].to_numpy())
+    ):
         var["ensembl_id"] = var["gene_ids"]
     rows = dense_rows(matrix, path, cells_first=False)
 
@@ -71,6 +76,6 @@ def _attributes(
         if values.shape[0] != length:
             what = f"{name}/{key} has {values.shape[0]} entries, and the matrix {length} of them"
             raise damaged(path, what)
-        columns[key] = unbroken(path, f"{name}/{key} is", lambda values=values: column_of(values))
+        columns[key] = unbroken(path, f"{name}/{key} is", partial(column_of, values))
     names = next((columns[key] for key in index if key in columns), np.arange(length))
     return pd.DataFrame(columns, index=pd.Index(names.astype(str), dtype=object))

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from keras_geneformer.tokenization.count_source import CountSource, missing_layer
-from keras_geneformer.tokenization.file_checks import GZIP, first_bytes
 from keras_geneformer.tokenization.feature_tables import gene_table
+from keras_geneformer.tokenization.file_checks import GZIP, first_bytes
 from keras_geneformer.tokenization.row_scratch import Entries, scratch_rows
 from keras_geneformer.tokenization.tenx_h5 import chosen_features
 
@@ -111,7 +111,7 @@ def _beside(matrix: Path, names: tuple[str, ...]) -> Path:
 
 
 @contextmanager
-def _bytes_of(path: Path, expected: str) -> Iterator[IO[bytes]]:
+def _bytes_of(path: Path, expected: str) -> Iterator[Any]:
     """A file's content, decompressed if need be; what goes wrong with gzip names the file."""
     start = first_bytes(path, expected)
     with gzip.open(path) if start.startswith(GZIP) else path.open("rb") as file:
@@ -155,7 +155,8 @@ def _header(path: Path) -> _Header:
                 f"{path}: line {lines} is {line[:40]!r}; expected the numbers of rows, columns and "
                 "entries"
             )
-        return _Header(*map(int, sizes), _DTYPES[words[2]], lines)
+        rows, columns, entries = map(int, sizes)
+        return _Header(rows, columns, entries, _DTYPES[words[2]], lines)
 
 
 def _entries(path: Path, header: _Header) -> Iterator[Entries]:

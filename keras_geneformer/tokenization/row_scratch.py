@@ -86,7 +86,7 @@ class RowScratch:
         records["value"] = values
         bounds = np.concatenate([[0], np.cumsum(counts)])
         try:
-            for part in np.flatnonzero(counts):
+            for part in np.flatnonzero(counts).tolist():
                 with self._file(part).open("ab") as file:
                     file.write(records[bounds[part] : bounds[part + 1]].view(np.uint8).data)
         except OSError as error:
