@@ -1,5 +1,6 @@
 """What is done with whole datasets: joined, chosen from, described, written for others."""
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from keras_geneformer.tokenization.dataset import CellDataset
     from keras_geneformer.tokenization.description import CellDescription
     from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+
+logger = logging.getLogger(__name__)
 
 
 class CellOperations:
@@ -87,13 +90,19 @@ class CellOperations:
                 names, categories=list(dict.fromkeys(map(str, sources)))
             )
         metadata = parts[0].metadata
-        reports = [part.report for part in parts]
+        reports = [p.report for p in parts if isinstance(p.report, TokenizationReport)]
         metadata["report"] = None
-        if all(isinstance(report, TokenizationReport) for report in reports):
+        if len(reports) == len(parts):
             joined = tuple(source for report in reports for source in report.sources)
             metadata["report"] = TokenizationReport(joined).to_dict()
         lists = TokenLists.joined([part.token_lists for part in parts])
-        return cls.from_token_lists(lists, obs, metadata)
+        kept = [part.counts for part in parts if part.counts is not None]
+        if kept and len(kept) < len(parts):
+            logger.warning(
+                "counts are left out, as %d of %d datasets have them", len(kept), len(parts)
+            )
+        counts = TokenLists.joined(kept) if len(kept) == len(parts) else None
+        return cls.from_token_lists(lists, obs, metadata, counts)
 
     def filter(
         self: Any,
@@ -177,7 +186,7 @@ class CellOperations:
                 on is missing, or no cell is in `frame`.
         """
         return self.from_token_lists(
-            self.token_lists, merged_obs(self.obs, frame, on), self.metadata
+            self.token_lists, merged_obs(self.obs, frame, on), self.metadata, self.counts
         )
 
     def with_vocabulary(
@@ -203,8 +212,8 @@ class CellOperations:
         lists, metadata = self.token_lists, self.metadata | vocabulary_metadata(vocabulary)
         # An obs that was not looked at stays on disk.
         if self._stored is None or "obs" in vars(self):
-            return self.from_token_lists(lists, self.obs, metadata)
-        cells = self.from_token_lists(lists, None, metadata)
+            return self.from_token_lists(lists, self.obs, metadata, self.counts)
+        cells = self.from_token_lists(lists, None, metadata, self.counts)
         cells._stored = self._stored
         return cells
 

@@ -25,11 +25,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CellBatch:
-    """Some cells: token ids, flat; how many belong to each cell; columns of obs, as stored."""
+    """Some cells.
+
+    Attributes:
+        token_ids: flat.
+        lengths: how many of them belong to each cell.
+        obs: the columns of obs, as they are stored.
+        counts: per 10,000, beside the token ids; None where there are none.
+    """
 
     token_ids: np.ndarray
     lengths: np.ndarray
     obs: Mapping[str, pa.Array]
+    counts: np.ndarray | None = None
 
 
 def collect_cells(
@@ -38,6 +46,7 @@ def collect_cells(
     ids: np.dtype,
     metadata: Callable[[], dict[str, Any]],
     output: str | os.PathLike[str] | None,
+    counts: bool = False,
 ) -> CellDataset:
     """Make a dataset of batches, without holding them where it is written to a directory.
 
@@ -47,6 +56,7 @@ def collect_cells(
         ids: dtype of the token ids, int16 or int32.
         metadata: called after the last batch; gives what the dataset carries, `obs` included.
         output: a `.dataset` directory, which appears when it is complete; None for memory.
+        counts: whether the batches have counts.
 
     Returns:
         The dataset; memory mapped where it was written.
@@ -54,22 +64,30 @@ def collect_cells(
     if output is not None:
         with (
             publish_directory(output, is_dataset_directory) as partial,
-            DatasetWriter(partial, ids, types) as writer,
+            DatasetWriter(partial, ids, types, counts) as writer,
         ):
             for batch in batches:
-                writer.write(batch.token_ids, batch.lengths, batch.obs)
+                writer.write(batch.token_ids, batch.lengths, batch.obs, batch.counts)
             writer.finish(metadata())
         return CellDataset.load(output)
-    held = [(b.token_ids.astype(ids), b.lengths, [b.obs[name] for name in types]) for b in batches]
+    held = [
+        (b.token_ids.astype(ids), b.lengths, [b.obs[name] for name in types], b.counts)
+        for b in batches
+    ]
     schema = pa.schema(types)
     table = pa.Table.from_batches(
-        [pa.RecordBatch.from_arrays(columns, schema=schema) for _, _, columns in held], schema
+        [pa.RecordBatch.from_arrays(columns, schema=schema) for _, _, columns, _ in held], schema
     )
-    lengths = np.concatenate([np.zeros(1, np.int64), *(lengths for _, lengths, _ in held)])
-    flat = np.concatenate([np.zeros(0, ids), *(part for part, _, _ in held)])
+    lengths = np.concatenate([np.zeros(1, np.int64), *(lengths for _, lengths, _, _ in held)])
+    flat = np.concatenate([np.zeros(0, ids), *(part for part, *_ in held)])
     known = metadata()
-    lists = TokenLists([(flat, np.cumsum(lengths, dtype=np.int64))])
-    return CellDataset.from_token_lists(lists, decode_obs(table, known["obs"], RESERVED), known)
+    offsets = np.cumsum(lengths, dtype=np.int64)
+    kept = None
+    if counts:
+        parts = [np.zeros(0, np.float32), *(part for *_, part in held if part is not None)]
+        kept = TokenLists([(np.concatenate(parts), offsets)])
+    obs = decode_obs(table, known["obs"], RESERVED)
+    return CellDataset.from_token_lists(TokenLists([(flat, offsets)]), obs, known, kept)
 
 
 def obs_of_table(table: CellTable, without: frozenset[str]) -> "ForeignObs | OwnObs":

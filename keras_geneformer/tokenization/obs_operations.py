@@ -136,7 +136,9 @@ def stacked_obs(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         parts = [frame[name] for frame in frames if name in frame]
         if all(isinstance(part.dtype, pd.CategoricalDtype) for part in parts):
             same = all(part.dtype == parts[0].dtype for part in parts)
-            dtype = parts[0].dtype if same else pd.CategoricalDtype(_all_categories(parts))
+            categories = parts[0].cat.categories if same else _all_categories(parts)
+            ordered = same and bool(parts[0].cat.ordered)
+            dtype = pd.CategoricalDtype(categories, ordered)
             joined[name] = pd.Categorical(joined[name], dtype=dtype)
     names = {frame.index.name for frame in frames}
     joined.index.name = names.pop() if len(names) == 1 else None
@@ -213,9 +215,8 @@ def merged_obs(obs: pd.DataFrame, frame: pd.DataFrame, on: Any = None) -> pd.Dat
         )
     added = frame[[name for name in frame.columns if name not in keys]]
     if lacking:
-        added = added.astype(
-            {name: _nullable(kind) for name, kind in added.dtypes.items() if _nullable(kind)}
-        )
+        kinds = {name: _nullable(kind) for name, kind in added.dtypes.items()}
+        added = added.astype({name: kind for name, kind in kinds.items() if kind is not None})
     # Without its own index, as the labels were matched above.
     taken = added.reset_index(drop=True).reindex(np.where(rows < 0, -1, rows))
     return pd.concat([obs, taken.set_axis(obs.index)], axis=1)

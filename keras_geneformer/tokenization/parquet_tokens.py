@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from keras_geneformer.tokenization.arrow_format import LENGTH, RESERVED, TOKENS
+from keras_geneformer.tokenization.arrow_format import COUNTS, LENGTH, RESERVED, TOKENS
 from keras_geneformer.tokenization.cell_stream import (
     CellBatch,
     ForeignObs,
@@ -49,8 +49,7 @@ def read_parquet_tokens(
     """Read parquet files of tokenized cells (see `CellDataset.from_parquet`)."""
     table = open_table(paths, PARQUET)
     kind = table.schema.field(TOKENS).type if TOKENS in table.schema.names else None
-    lists = kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind))
-    if not lists or not pa.types.is_integer(kind.value_type):
+    if kind is None or not (_is_list(kind) and pa.types.is_integer(kind.value_type)):
         found = f"is {kind}" if kind is not None else "is missing"
         raise ValueError(
             f"{table.files[0]}: the column {TOKENS} {found}; expected lists of integers (the file "
@@ -72,7 +71,7 @@ def read_parquet_tokens(
         return shared | {"obs": obs.kinds()}
 
     batches = _batches(table, vocabulary, obs, progress)
-    return collect_cells(batches, obs.types, ids, metadata, output)
+    return collect_cells(batches, obs.types, ids, metadata, output, _has_counts(table.schema))
 
 
 def _batches(
@@ -89,7 +88,8 @@ def _batches(
                 file, row = path, 0
             ids, lengths = _ids(batch, f"{path}, from row {row} on:")
             check_ids(ids, lengths, vocabulary, f"{path}: row", row)
-            yield CellBatch(ids, lengths, obs.take(batch, first))
+            counts = _counts(batch, lengths, path) if _has_counts(table.schema) else None
+            yield CellBatch(ids, lengths, obs.take(batch, first), counts)
             first, row = first + batch.num_rows, row + batch.num_rows
             bar.update(batch.num_rows)
 
@@ -108,6 +108,25 @@ def _ids(batch: pa.RecordBatch, where: str) -> tuple[np.ndarray, np.ndarray]:
                 f"{lengths[wrong]} tokens: a file was changed. Get it again"
             )
     return column.flatten().to_numpy(), lengths
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _has_counts(schema: pa.Schema) -> bool:
+    """Whether there are lists of counts; a column of obs may be called so."""
+    if COUNTS not in schema.names:
+        return False
+    kind = schema.field(COUNTS).type
+    return _is_list(kind) and pa.types.is_floating(kind.value_type)
+
+
+def _counts(batch: pa.RecordBatch, lengths: np.ndarray, path: Path) -> np.ndarray:
+    column = batch[COUNTS]
+    if column.null_count or not np.array_equal(np.diff(column.offsets.to_numpy()), lengths):
+        raise ValueError(f"{path}: {COUNTS} are not as many as {TOKENS} in each cell")
+    return column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
 
 
 def _shared_metadata(table: CellTable) -> dict[str, Any]:
@@ -137,8 +156,11 @@ def write_parquet_tokens(
     obs, kinds = encode_obs(cells.obs, RESERVED)
     ids = pa.from_numpy_dtype(id_dtype(cells.vocabulary_size or _highest(cells.token_lists) + 1))
     ours = {name: cells.metadata[name] for name in _SHARED} | {"obs": kinds}
+    kept = cells.counts
+    beside = {} if kept is None else {COUNTS: pa.list_(pa.float32())}
     schema = pa.schema(
-        {TOKENS: pa.list_(ids), LENGTH: pa.int32(), **{n: a.type for n, a in obs.items()}},
+        {TOKENS: pa.list_(ids), LENGTH: pa.int32(), **beside}
+        | {name: array.type for name, array in obs.items()},
         metadata={OWN_METADATA: json.dumps(ours, ensure_ascii=False)},
     )
     shards = max(-(-len(cells) // cells_per_shard), 1)
@@ -153,11 +175,17 @@ def write_parquet_tokens(
                     shard = start // cells_per_shard
                     writer = pq.ParquetWriter(partial / names[shard], schema, compression="zstd")
                 stop = start + len(offsets) - 1
-                lists = pa.ListArray.from_arrays(
-                    pa.array(offsets.astype(np.int32)), pa.array(flat, ids)
-                )
-                lengths = pa.array(np.diff(offsets), pa.int32())
-                columns = [lists, lengths, *(array[start:stop] for array in obs.values())]
+                ends = pa.array(offsets.astype(np.int32))
+                columns = [
+                    pa.ListArray.from_arrays(
+                        ends, pa.array(flat.astype(ids.to_pandas_dtype(), copy=False))
+                    ),
+                    pa.array(np.diff(offsets), pa.int32()),
+                ]
+                if kept is not None:
+                    values = np.concatenate([kept[row] for row in range(start, stop)])
+                    columns.append(pa.ListArray.from_arrays(ends, pa.array(values, pa.float32())))
+                columns += [array[start:stop] for array in obs.values()]
                 writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
             if writer is None:
                 pq.write_table(schema.empty_table(), partial / names[0])

@@ -98,15 +98,16 @@ def fit_rank_model(
         >>> model.slope < 0, model.cells
         (True, 30)
     """
-    n = x = y = xx = xy = yy = 0.0
+    n, x, y, xx, xy, yy = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     minimum, cells = np.inf, 0
     for values, bounds, _, _ in _scaled_cells(data, n_counts_key, layer):
         minimum = min(minimum, float(values.min(initial=np.inf)))
         _, ranks = ranked(values, bounds)
         near = ranks <= max_rank
         logs, heights = np.log10(ranks[near]), np.log10(1.0 + values[near])
-        n, x, y = n + len(logs), x + logs.sum(), y + heights.sum()
-        xx, xy, yy = xx + logs @ logs, xy + logs @ heights, yy + heights @ heights
+        n, x, y = n + len(logs), x + float(logs.sum()), y + float(heights.sum())
+        xx, xy = xx + float(logs @ logs), xy + float(logs @ heights)
+        yy += float(heights @ heights)
         cells += int((np.diff(bounds) > 0).sum())
     spread, along = n * xx - x * x, n * xy - x * y
     if n < 2 or spread <= 0 or along >= 0:

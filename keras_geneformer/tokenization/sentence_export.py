@@ -147,7 +147,7 @@ def _sentences(
     for ids, offsets in cells.token_lists.pieces():
         for first in range(0, len(offsets) - 1, _CELLS_AT_ONCE):
             bounds = offsets[first : first + _CELLS_AT_ONCE + 1]
-            texts = []
+            texts: list[str] = []
             for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
                 tokens = ids[begin:end]
                 if len(tokens) and not 0 <= tokens.min() <= tokens.max() < len(names):
