@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands after `keras-geneformer`; `sys.argv` by default.
 
     Returns:
-        The exit code: 0, 1 where some of the files were left out, 2 after an error, 130 after Ctrl-C. (Wrong options and `--help` exit by
-        `SystemExit`, as argparse does.)
+        The exit code: 0, 1 where files were left out and named, 2 after an error, 130 after
+        Ctrl-C. (Wrong options and `--help` exit by `SystemExit`, as argparse does.)
 
     Example:
         >>> from keras_geneformer.cli import main

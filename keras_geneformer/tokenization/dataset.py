@@ -13,6 +13,7 @@ import pyarrow as pa
 from keras_geneformer.tokenization.arrow_format import (
     RESERVED,
     DatasetWriter,
+    count_pieces,
     is_dataset_directory,
     read_dataset,
     token_pieces,
@@ -25,8 +26,6 @@ from keras_geneformer.tokenization.token_lists import TokenLists, id_dtype
 
 if TYPE_CHECKING:
     from keras_geneformer.tokenization.vocabulary import GeneVocabulary
-
-_BATCH_TOKENS = 2**30
 
 
 class CellDataset(CellOperations):
@@ -44,6 +43,8 @@ class CellDataset(CellOperations):
         vocabulary_size: number of token ids of the vocabulary, None where unknown.
         special_tokens: dict of special tokens, name to id; empty where unknown.
         max_length: longest cell the vocabulary's models take, None where unknown.
+        counts: where they were kept, the counts per 10,000 of the cell: `counts[i]` is the float32
+            array beside `cells[i]`, 0 at special tokens; else None.
         report: what tokenizing understood and dropped; None where cells came otherwise.
 
     Raises:
@@ -69,10 +70,12 @@ class CellDataset(CellOperations):
         lists: TokenLists,
         obs: pd.DataFrame | None,
         metadata: dict[str, Any],
+        counts: TokenLists | None = None,
     ) -> None:
         if obs is not None and len(obs) != len(lists):
             raise ValueError(f"obs has {len(obs)} rows for {len(lists)} cells; expected one each")
         self._lists = lists
+        self.counts = counts
         if obs is not None:
             self.obs = obs.copy(deep=False)
         self.vocabulary_checksum: str | None = metadata.get("vocabulary_checksum")
@@ -85,11 +88,15 @@ class CellDataset(CellOperations):
 
     @classmethod
     def from_token_lists(
-        cls, lists: TokenLists, obs: pd.DataFrame | None, metadata: dict[str, Any]
+        cls,
+        lists: TokenLists,
+        obs: pd.DataFrame | None,
+        metadata: dict[str, Any],
+        counts: TokenLists | None = None,
     ) -> "CellDataset":
         """A dataset of token lists as they are, with what `metadata` gives."""
         cells = cls.__new__(cls)
-        cells._assign(lists, obs, metadata)
+        cells._assign(lists, obs, metadata, counts)
         return cells
 
     @cached_property
@@ -172,7 +179,10 @@ class CellDataset(CellOperations):
             raise ValueError(f"the mask has {len(chosen)} entries for {len(self)} cells")
         # Of numpy's choosing: masks, negative positions and positions outside.
         rows = np.arange(len(self))[chosen]
-        return self.from_token_lists(self._lists.take(rows), self.obs.iloc[rows], self.metadata)
+        counts = None if self.counts is None else self.counts.take(rows)
+        return self.from_token_lists(
+            self._lists.take(rows), self.obs.iloc[rows], self.metadata, counts
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the dataset as a `.dataset` directory (docs/dataset-format.md).
@@ -190,24 +200,25 @@ class CellDataset(CellOperations):
         types = {name: array.type for name, array in obs.items()}
         with (
             publish_directory(path, is_dataset_directory) as partial,
-            DatasetWriter(partial, self._ids_dtype, types) as writer,
+            DatasetWriter(partial, self._ids_dtype, types, self.counts is not None) as writer,
         ):
             start = 0
-            while start < len(self):
-                limit = self.offsets[start] + _BATCH_TOKENS
-                stop = int(np.searchsorted(self.offsets, limit, side="right")) - 1
-                stop = max(stop, start + 1)
-                ids = self.token_ids[self.offsets[start] : self.offsets[stop]]
+            for ids, offsets in self._lists.pieces():
+                stop = start + len(offsets) - 1
                 batch = {name: array[start:stop] for name, array in obs.items()}
-                writer.write(ids, self.lengths[start:stop], batch)
+                kept = self.counts
+                if kept is not None:
+                    # The pieces of the counts need not be cut where those of the ids are.
+                    kept = np.concatenate([kept[row] for row in range(start, stop)])
+                writer.write(ids, np.diff(offsets), batch, kept)
                 start = stop
             writer.finish(self.metadata | {"obs": kinds})
 
     @property
     def _ids_dtype(self) -> np.dtype:
         """int16 or int32, whatever integers others have written."""
-        ids = self.token_ids
-        return id_dtype(int(ids.max()) + 1 if len(ids) else 1)
+        largest = max((int(ids.max(initial=0)) for ids, _ in self._lists.pieces()), default=0)
+        return id_dtype(largest + 1)
 
     @classmethod
     def load(
@@ -216,6 +227,7 @@ class CellDataset(CellOperations):
         *,
         vocabulary: "GeneVocabulary | None" = None,
         lengths: "str | os.PathLike[str] | Iterable[int] | None" = None,
+        memory_map: bool = True,
     ) -> "CellDataset":
         """Open a dataset directory: ours, or one the published package wrote.
 
@@ -227,6 +239,7 @@ class CellDataset(CellOperations):
                 every token id is then checked against it (see `with_vocabulary`).
             lengths: the lengths published beside it, or their pickle, to compare with (see
                 `check_lengths`).
+            memory_map: leave token ids on disk; else read everything into memory.
 
         Returns:
             The dataset. One that others wrote has no checksum, vocabulary size or report, and its
@@ -238,14 +251,16 @@ class CellDataset(CellOperations):
                 not go with `vocabulary` or `lengths`.
         """
         directory = Path(path)
-        table, ours = read_dataset(directory)
+        table, ours = read_dataset(directory, memory_map)
         lists = TokenLists(token_pieces(table, directory))
         if ours is not None and int(lists.lengths.sum()) != ours["num_tokens"]:
             raise ValueError(
                 f"{directory} has {lists.lengths.sum()} token ids; expected {ours['num_tokens']}: "
                 "a file was changed. Tokenize or copy it again"
             )
-        cells = cls.from_token_lists(lists, None, ours or {})
+        counts = count_pieces(table, directory)
+        kept = None if counts is None else TokenLists(counts)
+        cells = cls.from_token_lists(lists, None, ours or {}, kept)
         cells._stored = (table, None if ours is None else ours["obs"])
         if lengths is not None:
             cells.check_lengths(lengths)

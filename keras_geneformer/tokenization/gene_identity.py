@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -97,23 +98,36 @@ def map_genes(
         ValueError: there is no such column, or no gene is known; then with the likely cause.
     """
     key, names = _names(var, vocabulary, gene_key, name)
-    positions = vocabulary.positions_of(names)
-    if not (positions >= 0).any():
+    genes, mouse = _map_names(vocabulary, key, tuple(names))
+    if not genes.known:
         raise ValueError(_no_gene(names, key, vocabulary, name, var))
-    nameless = sum(not isinstance(gene, str) or not gene.strip() for gene in names)
-    mouse = sum(bool(_MOUSE_SYMBOL.fullmatch(gene)) for gene in names if isinstance(gene, str))
-    if mouse > 0.5 * len(names):
+    if mouse is not None:
         logger.warning(
             "%s: most names in %s look like mouse symbols (%s); they are taken as the human genes "
             "of the same name",
             name,
             key,
-            next(gene for gene in names if isinstance(gene, str) and _MOUSE_SYMBOL.fullmatch(gene)),
+            mouse,
         )
+    return genes
+
+
+@lru_cache(maxsize=8)
+def _map_names(
+    vocabulary: GeneVocabulary, key: str, names: tuple[object, ...]
+) -> tuple[GeneMap, str | None]:
+    """The map, and a mouse symbol where most names look like such.
+
+    The files of a corpus mostly have the same genes: these are looked up once.
+    """
+    positions = vocabulary.positions_of(names)
+    texts = [name for name in names if isinstance(name, str) and name.strip()]
+    mouse = [name for name in texts if _MOUSE_SYMBOL.fullmatch(name)]
     times = np.bincount(positions[positions >= 0], minlength=len(vocabulary))
     repeated = (positions >= 0) & (times[positions] > 1)
     unknown = [names[i] for i in np.flatnonzero(positions < 0).tolist()]
-    return GeneMap(positions, key, nameless, repeated, unknown)
+    genes = GeneMap(positions, key, len(names) - len(texts), repeated, unknown)
+    return genes, mouse[0] if len(mouse) > 0.5 * len(names) else None
 
 
 def _names(
