@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import scipy.sparse as sp
 
 from keras_geneformer.tokenization.count_source import (
@@ -17,6 +18,7 @@ from keras_geneformer.tokenization.count_source import (
     nothing_to_close,
 )
 from keras_geneformer.tokenization.formats import KNOWN_FORMATS, open_source, sources_at
+from keras_geneformer.tokenization.stored_matrix import matrix_rows
 
 if TYPE_CHECKING:
     import anndata
@@ -45,6 +47,12 @@ def anndata_source(adata: "anndata.AnnData", layer: str | None = None) -> CountS
         raise ValueError(missing_layer("adata", layer, _layers(adata)))
     if matrix is None:
         raise ValueError(missing_layer("adata", None, _layers(adata)))
+    stored = matrix if isinstance(matrix, h5py.Dataset) else getattr(matrix, "group", None)
+    if stored is not None:
+        # Backed: rows come from the file, where AnnData would read a CSC matrix whole each time.
+        path = Path(adata.filename or "adata")
+        rows = matrix_rows(stored, adata.n_obs, len(var), path, "var")
+        return CountSource("adata", adata.obs, var, rows.read, rows.close, rows.sequential)
     if sp.issparse(matrix):
         matrix = sp.csr_matrix(matrix)
 

@@ -86,8 +86,7 @@ def csr_rows(matrix: Any, shape: tuple[int, int], path: Path) -> RowReader:
             lambda: (values.read(*where), columns.read(*where)),
         )
         _check_indices(indices, shape[1], matrix.name, path)
-        # Of the type of the indices, or scipy would copy those to the larger of both.
-        indptr = (bounds[start : stop + 1] - where[0]).astype(indices.dtype, copy=False)
+        indptr = bounds[start : stop + 1] - where[0]
         return sp.csr_matrix((data, indices, indptr), shape=(stop - start, shape[1]), copy=False)
 
     return RowReader(read)

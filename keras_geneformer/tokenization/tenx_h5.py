@@ -9,8 +9,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from keras_geneformer.tokenization.count_source import CountSource, missing_layer
-from keras_geneformer.tokenization.file_checks import column_of, damaged, unbroken
 from keras_geneformer.tokenization.feature_tables import gene_table
+from keras_geneformer.tokenization.file_checks import column_of, damaged, unbroken
 from keras_geneformer.tokenization.stored_matrix import csr_rows, is_array
 
 logger = logging.getLogger(__name__)

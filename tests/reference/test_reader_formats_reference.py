@@ -1,5 +1,6 @@
 """Golden token ids through every reader: pbmc_kang_ifnb_1000 in each format."""
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,3 +58,13 @@ def test_every_reader_gives_the_golden_ids(files, counts, reference, dictionarie
         np.testing.assert_array_equal(cells.token_ids, wanted.token_ids, err_msg=name)
         np.testing.assert_array_equal(cells.offsets, wanted.offsets, err_msg=name)
         check(cells, table, adata, tokenizer.vocabulary)
+
+
+@pytest.mark.parametrize("name", ["x.loom", "mtx_gz", "v3.h5"])
+def test_symbols_as_ids(counts, reference, dictionaries, tmp_path, name):
+    """Files that have symbols where ids should be, with the duplicates and aliases among them."""
+    adata = anndata.read_h5ad(counts / f"{FILE}.h5ad")
+    adata.var["ensembl_id"] = adata.var["symbol"].astype(object)
+    vocabulary = vocabulary_of(dictionaries, "V2")
+    cells = RankValueTokenizer(vocabulary).tokenize_files(FORMATS[name](adata, tmp_path / name))
+    check(cells, expected(reference, f"{FILE}.V2.symbols_as_ids"), adata, vocabulary)

@@ -50,6 +50,10 @@ def test_every_layout_and_place_gives_the_same(tmp_path, layout, place):
     stores = [write_zarr(adata, tmp_path / "x.zarr", 3)] if layout in ("csr", "dense") else []
     for source in (adata, backed, path, *stores):
         np.testing.assert_array_equal(all_rows(source, layer), expected)
+    with opened(backed, layer) as source:
+        assert source.sequential == (layout == "csc" and place != "layer")
+    part = backed[5:50]
+    np.testing.assert_array_equal(all_rows(part, layer), expected[5:50])
     backed.file.close()
 
 
