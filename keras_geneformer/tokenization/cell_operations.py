@@ -228,7 +228,7 @@ class CellOperations:
             ValueError: there are more or fewer lengths than cells, or one differs; or the file is
                 no pickled list of integers.
         """
-        name = "the lengths"
+        name = "the list of lengths"
         if isinstance(lengths, str | os.PathLike):
             name, lengths = str(lengths), read_published_lengths(Path(lengths))
         stated = np.asarray(lengths)

@@ -36,7 +36,7 @@ def chosen_rows(obs: pd.DataFrame, chosen: Any) -> np.ndarray:
             ) from None
     else:
         mask = chosen(obs) if callable(chosen) else chosen
-    if isinstance(mask, pd.Series) and isinstance(mask.dtype, pd.BooleanDtype):
+    if isinstance(getattr(mask, "dtype", None), pd.BooleanDtype):
         mask = mask.fillna(False)
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.ndim != 1:
