@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+_GENOME = re.compile(r"\w+_(?=ENS)", re.IGNORECASE)
 _ENSEMBL = re.compile(r"(\w+_)?ENS[A-Z]*G\d+(\.\d+)?", re.IGNORECASE)
 
 
@@ -32,7 +33,7 @@ def gene_table(
     if symbols is not None:
         table["symbol"] = np.asarray(symbols, dtype=object)
     if are_ensembl_ids(ids):
-        table["ensembl_id"] = [text[text.rfind("_") + 1 :] for text in map(str, ids)]
+        table["ensembl_id"] = [_GENOME.sub("", str(text), count=1) for text in ids]
     return table
 
 

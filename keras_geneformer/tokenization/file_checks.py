@@ -1,5 +1,6 @@
 """What is wrong with a file, said before a library stumbles over it."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ def unbroken(path: Path, what: str, read: Callable[[], _Read]) -> _Read:
     try:
         return read()
     # HDF5 raises OSError for a broken chunk; zarr what its codecs raise.
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, zlib.error) as error:
         raise damaged(path, f"{what} unreadable ({error})") from error
 
 

@@ -67,8 +67,8 @@ def mtx_source(path: Path, layer: str | None) -> CountSource:
     if layer is not None:
         raise ValueError(missing_layer(str(path), layer, []))
     matrix = (matrix_file(path) if path.is_dir() else path) or path / MATRIX_NAMES[0]
-    barcodes_path, features_path = _beside(matrix, _BARCODES), _beside(matrix, _FEATURES)
     header = _header(matrix)
+    barcodes_path, features_path = _beside(matrix, _BARCODES), _beside(matrix, _FEATURES)
     barcodes = _table(barcodes_path)[0].to_numpy(object)
     features = _table(features_path)
     shape = (header.rows, header.columns)

@@ -193,6 +193,11 @@ def test_files_that_do_not_belong_together(tmp_path):
     )
 
 
+def test_no_such_file(tmp_path):
+    message = message_of(tmp_path / "matrix.mtx", FileNotFoundError)
+    assert message == f"[Errno 2] No such file or directory: '{tmp_path / 'matrix.mtx'}'"
+
+
 def test_no_layers(tmp_path):
     folder = write_mtx(synthetic_cells(3), tmp_path / "x")
     assert message_of(folder, layer="raw") == f"{folder} has no layer 'raw'; it has no layers"

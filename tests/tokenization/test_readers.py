@@ -250,7 +250,8 @@ def test_other_hdf5_files(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_group("model_weights")
     assert message_of(path) == (
-        f"{path} is HDF5 but no .h5ad: it has model_weights; expected X, obs and var"
+        f"{path} is HDF5 but no .h5ad, .loom or 10x .h5: it has model_weights; expected X, obs "
+        "and var, or a matrix with row_attrs or barcodes"
     )
 
 

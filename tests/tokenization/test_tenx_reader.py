@@ -7,6 +7,7 @@ from count_files import texts, write_tenx_h5, write_tenx_v2_h5
 
 from keras_geneformer import GeneVocabulary
 from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
+from keras_geneformer.tokenization.feature_tables import gene_table
 from keras_geneformer.tokenization.gene_identity import map_genes
 from keras_geneformer.tokenization.readers import opened
 
@@ -55,6 +56,14 @@ def test_ids_with_their_genome(tmp_path):
     adata.var["ensembl_id"] = "GRCh38_" + adata.var["ensembl_id"].astype(str)
     with opened(write_tenx_h5(adata, tmp_path / "x.h5")) as source:
         assert map_genes(source.var, tiny_vocabulary()).known == 120
+    adata.var["ensembl_id"] += "_PAR_Y"
+    with opened(write_tenx_h5(adata, tmp_path / "x.h5")) as source:
+        assert "ensembl_id" not in source.var
+    assert gene_table(["hg_ENSG1", "ENSG2", "ENSG3_PAR_Y"])["ensembl_id"].tolist() == [
+        "ENSG1",
+        "ENSG2",
+        "ENSG3_PAR_Y",
+    ]
 
 
 def test_symbols_as_ids(tmp_path):
