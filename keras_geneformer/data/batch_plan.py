@@ -27,6 +27,7 @@ class BatchPlan:
         visits: the batches in the order in which they come. Default: as they stand.
 
     Example:
+        >>> import numpy as np
         >>> plan = BatchPlan(np.array([3, 1, 2]), np.array([0, 2, 3]), np.array([96, 48]))
         >>> len(plan), plan[0].rows.tolist(), plan[1].length
         (2, [3, 1], 48)

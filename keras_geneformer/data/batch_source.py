@@ -1,6 +1,7 @@
 """Batches of cells by number, for whatever feeds a model. Needs no Keras."""
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,9 @@ class BatchSource:
 
     def __getitem__(self, index: int) -> tuple:
         return self.batch(self.epoch, self._step(index))
+
+    def __iter__(self) -> Iterator[tuple]:
+        return (self[index] for index in range(len(self)))
 
     def rows(self, index: int) -> np.ndarray:
         """The place in the dataset of each cell of a batch, so that results can be put back."""

@@ -90,6 +90,7 @@ def check_tokens(tokens: np.ndarray, vocabulary_size: int) -> None:
         ValueError: an id is negative, or not below `vocabulary_size`.
 
     Example:
+        >>> import numpy as np
         >>> check_tokens(np.array([0, 99]), 100)
     """
     lowest, highest = int(tokens.min()), int(tokens.max())

@@ -23,10 +23,12 @@ class CellBatches(BatchSource, keras.utils.PyDataset):
         max_queue_size: batches made ahead at most, with more than one worker.
         **options: `batch_size`, `max_tokens`, `labels`, `masking`, `shuffle`, `seed`,
             `bucket_count`, `buckets`, `max_length`, `epoch`, `in_order`, `shard` and `start_step`,
-            as in `BatchSource`.
+            as in `BatchSource`. Keras begins every `fit` with a new epoch; to resume there at
+            `start_step`, give it `tensorflow_batches` or `grain_batches` of this.
 
     Raises:
-        ValueError: no cells, or options that do not fit them.
+        ValueError: no cells, or options that do not fit them; or Keras is to read from
+            `start_step` on.
 
     Example:
         >>> import numpy as np
@@ -42,6 +44,17 @@ class CellBatches(BatchSource, keras.utils.PyDataset):
     ) -> None:
         keras.utils.PyDataset.__init__(self, workers=workers, max_queue_size=max_queue_size)
         BatchSource.__init__(self, cells, **options)
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch, for Keras."""
+        if self.start_step:
+            raise ValueError(
+                f"Keras begins every fit with a new epoch, and these batches begin at start_step="
+                f"{self.start_step} of one: give it tensorflow_batches or grain_batches of them, "
+                "which go on from there."
+            )
+        return len(self)
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch (Keras calls this)."""

@@ -160,6 +160,7 @@ def lowest(numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
         (rows, columns) bool.
 
     Example:
+        >>> import numpy as np
         >>> lowest(np.array([[3, 1, 2], [5, 5, 4]]), np.array([1, 2])).astype(int).tolist()
         [[0, 1, 0], [1, 0, 1]]
     """

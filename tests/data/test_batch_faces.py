@@ -69,6 +69,17 @@ def test_every_face_has_the_same_batches_for_two_epochs(cells, kind):
     assert_same(seen + list(keras_batches), expected)
 
 
+def test_keras_refuses_to_resume_where_it_would_begin_anew(cells):
+    classifier = GeneformerCellClassifier(tiny_backbone(num_layers=1), num_classes=2)
+    batches = CellBatches(cells, batch_size=4, start_step=3)
+    message = (
+        r"Keras begins every fit with a new epoch, and these batches begin at start_step=3 of one: "
+        r"give it tensorflow_batches or grain_batches of them, which go on from there\."
+    )
+    with pytest.raises(ValueError, match=message):
+        classifier.predict(batches, verbose=0)
+
+
 def test_element_specs_leave_open_what_varies(cells):
     tf = pytest.importorskip("tensorflow")
     inputs, labels, weights = tensorflow_batches(

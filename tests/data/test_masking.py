@@ -1,10 +1,11 @@
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
 from keras_geneformer.data.collation import collate
-from keras_geneformer.data.masking import Masking
+from keras_geneformer.data.masking import Masking, lowest
 
 V2 = {"<pad>": 0, "<mask>": 1, "<cls>": 2, "<eos>": 3}
 VOCABULARY_SIZE = 5000
@@ -108,6 +109,31 @@ def test_epochs_cells_and_seeds_are_masked_differently():
     assert not np.array_equal(first, masked(0, 1))
     assert not np.array_equal(first, masked(1, 0))
     np.testing.assert_array_equal(first, masked(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("published", "expected"),
+    [
+        (False, "d56e0a1ed81ab87241acc201a32d665a92fbbf018375484406a550fb6f77d307"),
+        (True, "2476eb0fd405774180f502a70cb9e4664fb548392399e7fdb95d6d94c7885102"),
+    ],
+)
+def test_masks_are_the_same_in_every_version(published, expected):
+    token_ids = np.tile(np.arange(4, 304, dtype=np.int32), (5, 1))
+    token_ids[:, 0] = 2
+    padding_mask = (np.arange(300) < np.array([[300], [299], [40], [2], [1]])).astype(np.int32)
+    masking = Masking(VOCABULARY_SIZE, V2, published=published, seed=11)
+    batch = masking(token_ids * padding_mask, padding_mask, np.array([0, 7, 10**9, 3, 5]), 4)
+    parts = (batch.token_ids, batch.mask_positions, batch.labels, batch.weights)
+    assert hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest() == expected
+
+
+def test_of_equal_numbers_the_first_are_the_lowest():
+    numbers = np.random.default_rng(0).integers(0, 6, (50, 20))
+    counts = np.arange(50) % 21
+    order = np.argsort(numbers, axis=1, kind="stable")
+    for row, marked in enumerate(lowest(numbers, counts)):
+        assert sorted(order[row, : counts[row]]) == np.flatnonzero(marked).tolist()
 
 
 @pytest.mark.parametrize("published", [False, True])
