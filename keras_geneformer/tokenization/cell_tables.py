@@ -22,7 +22,7 @@ CELL_NAME = "cell_name"
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 # A row of csv has to fit into a block; cell sentences are long.
 _CSV_BLOCK = 2**24
-_PLACES = 2**14  # rows at a time: of 2,048 tokens each, 64 MB as 16-bit ids
+_ROWS_AT_ONCE = 2**14  # rows at a time: of 2,048 tokens each, 64 MB as 16-bit ids
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,13 @@ def _schema(path: Path) -> pa.Schema:
 
 def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     if path.is_dir():
-        yield from read_dataset(path)[0].to_batches(max_chunksize=_PLACES)
+        yield from read_dataset(path)[0].to_batches(max_chunksize=_ROWS_AT_ONCE)
     elif path.name.endswith(CSV):
         with closing(_open_csv(path, schema)) as reader:
             yield from reader
     else:
         with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=_PLACES)
+            yield from file.iter_batches(batch_size=_ROWS_AT_ONCE)
 
 
 def _open_csv(path: Path, schema: pa.Schema | None) -> pyarrow.csv.CSVStreamingReader:

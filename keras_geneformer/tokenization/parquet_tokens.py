@@ -101,8 +101,9 @@ def _ids(batch: pa.RecordBatch, where: str) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.diff(column.offsets.to_numpy()).astype(np.int32)
     if LENGTH in batch.schema.names:
         stated = batch[LENGTH].to_numpy(zero_copy_only=False)
-        if not np.array_equal(stated, lengths):
-            wrong = int(np.flatnonzero(stated != lengths)[0])
+        differs = (stated != lengths) & batch[LENGTH].is_valid().to_numpy(zero_copy_only=False)
+        if differs.any():
+            wrong = int(np.argmax(differs))
             raise ValueError(
                 f"{where} the row {wrong} after it states the length {stated[wrong]} and has "
                 f"{lengths[wrong]} tokens: a file was changed. Get it again"

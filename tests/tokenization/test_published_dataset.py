@@ -51,8 +51,8 @@ def test_lengths_that_do_not_agree(published):
     actual = stated[7]
     stated[7] = 11
     message = (
-        f"the list of lengths differs from the dataset in 1 of 400 cells, first in cell 7: 11 and {actual} "
-        "tokens. It belongs to another dataset, or the cells are in another order"
+        "the list of lengths differs from the dataset in 1 of 400 cells, first in cell 7: 11 and "
+        f"{actual} tokens. It belongs to another dataset, or the cells are in another order"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         CellDataset.load(path).check_lengths(stated)
