@@ -127,7 +127,8 @@ def _plain(series: pd.Series) -> pa.Array | None:
 
 
 def _as_text(series: pd.Series) -> pa.Array:
-    return pa.array(series.astype(object).map(str, na_action="ignore"), pa.string())
+    values = zip(series.astype(object), series.isna())
+    return pa.array([None if missing else str(value) for value, missing in values], pa.string())
 
 
 def decode_column(column: pa.ChunkedArray, kind: dict[str, Any] | None) -> Any:
