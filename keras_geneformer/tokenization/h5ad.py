@@ -24,8 +24,9 @@ def h5ad_source(file: h5py.File, path: Path, layer: str | None) -> CountSource:
     """
     if "obs" not in file or "var" not in file:
         raise ValueError(
-            f"{path} is HDF5 but no .h5ad, .loom or 10x .h5: it has {', '.join(file) or 'nothing'}; "
-            "expected X, obs and var, or a matrix with row_attrs or barcodes"
+            f"{path} is HDF5 but no .h5ad, .loom or 10x .h5: it has "
+            f"{', '.join(file) or 'nothing'}; expected X, obs and var, or a matrix with row_attrs "
+            "or barcodes"
         )
     return encoded_source(file, path, layer, file.close)
 

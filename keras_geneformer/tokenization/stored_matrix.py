@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from keras_geneformer.tokenization.count_source import RowReader
 from keras_geneformer.tokenization.dense_rows import dense_rows
 from keras_geneformer.tokenization.file_checks import check_numbers, damaged, unbroken
+from keras_geneformer.tokenization.hdf5_chunks import inflated_spans
 from keras_geneformer.tokenization.row_scratch import BLOCK_ENTRIES, Entries, scratch_rows
 
 # HDF5 keeps the last chunks of an array while they are small; larger ones are kept here.
@@ -98,10 +99,13 @@ class _Spans:
     def __init__(self, array: Any) -> None:
         self._array = array
         self._chunk = array.chunks[0] if array.chunks else 1
+        self._inflated = inflated_spans(array)
         self._kept = np.empty(0, array.dtype)
         self._kept_start = 0
 
     def read(self, start: int, stop: int) -> np.ndarray:
+        if self._inflated is not None:
+            return self._inflated(start, stop)
         if self._chunk <= _LARGE_CHUNK:
             return self._array[start:stop]
         known = np.empty(0, self._kept.dtype)
