@@ -145,6 +145,6 @@ def test_any_files_in_any_pieces_give_the_rows_of_all(data):
             given_ = part[name].tolist() if name in part else [None] * len(part)
             for one, other in zip(got, given_):
                 if pd.isna(one) or pd.isna(other):
-                    assert pd.isna(one) and pd.isna(other), (name, got, given_)
+                    assert pd.isna(one) == pd.isna(other), (name, got, given_)
                 elif str(one) != str(other):
                     assert float(one) == float(other), (name, got, given_)
