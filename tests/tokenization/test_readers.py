@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from count_files import FORMATS, write_mtx, write_zarr
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
 
 from keras_geneformer import GeneVocabulary, RankValueTokenizer
 from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
@@ -316,3 +318,29 @@ def test_something_else_than_an_anndata():
         TypeError, match=r"got a str; expected an AnnData \(for files: tokenize_fil"
     ):
         tokenizer()("x.h5ad")
+
+
+@settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    cells=st.integers(1, 12),
+    genes=st.integers(1, 9),
+    share=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
+)
+@example(seed=0, cells=1, genes=1, share=1.0)
+@example(seed=0, cells=1, genes=1, share=0.0)
+@example(seed=0, cells=4, genes=1, share=1.0)
+def test_random_matrices(tmp_path_factory, seed, cells, genes, share):
+    """Single cells, single genes, empty ones and empty matrices, against the array itself."""
+    rng = np.random.default_rng(seed)
+    expected = rng.integers(1, 9, (cells, genes)) * (rng.random((cells, genes)) < share)
+    adata = anndata.AnnData(sp.csr_matrix(expected.astype(np.float32)))
+    adata.obs["n_counts"] = 1.0
+    adata.var["ensembl_id"] = adata.var["symbol"] = adata.var_names
+    folder = tmp_path_factory.mktemp("random")
+    for name in ("csr.h5ad", "csc.h5ad", "dense.h5ad", "csr.zarr", "chunked.loom", "v3.h5", "mtx"):
+        path = FORMATS[name](adata, folder / name)
+        with opened(path) as source:
+            start, stop = sorted(rng.integers(cells + 1, size=2).tolist())
+            np.testing.assert_array_equal(source.read(start, stop).toarray(), expected[start:stop])
+            np.testing.assert_array_equal(source.read(0, cells).toarray(), expected, err_msg=name)

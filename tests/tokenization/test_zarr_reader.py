@@ -32,9 +32,8 @@ def store(request, stores, tmp_path):
 
 def chunk_files(store, array):
     names = (".zarray", ".zattrs", "zarr.json")
-    return [
-        path for path in (store / array).rglob("*") if path.is_file() and path.name not in names
-    ]
+    files = [path for path in (store / array).rglob("*") if path.is_file()]
+    return sorted(path for path in files if path.name not in names)
 
 
 def rewritten(store, array, chunk):
@@ -50,6 +49,24 @@ def rewritten(store, array, chunk):
         root = json.loads(description.read_text())
         root.pop("consolidated_metadata", None)
         description.write_text(json.dumps(root))
+
+
+@pytest.mark.parametrize("array", ["data", "indices", "indptr"])
+def test_a_lost_chunk_of_one(store, array):
+    (chunk,) = chunk_files(store, f"X/{array}")
+    chunk.unlink()
+    if array == "indptr":
+        what = "/X/indptr does not rise from 0 to "
+    else:
+        what = f"1 of 1 chunks of /X/{array} are missing"
+    assert message_of(store).startswith(f"{store} is damaged: {what}")
+
+
+def test_a_lost_first_chunk_of_bounds(store):
+    rewritten(store, "X/indptr", 40)
+    chunk_files(store, "X/indptr")[0].unlink()
+    what = "1 of 2 chunks of /X/indptr are missing"
+    assert message_of(store) == f"{store} is damaged: {what}. Copy or download it again"
 
 
 def test_lost_chunks(store):
