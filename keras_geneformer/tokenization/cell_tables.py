@@ -22,7 +22,7 @@ CELL_NAME = "cell_name"
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 # A row of csv has to fit into a block; cell sentences are long.
 _CSV_BLOCK = 2**24
-_ROWS_AT_ONCE = 2**14  # rows at a time: of 2,048 tokens each, 64 MB as 16-bit ids
+_ROWS_AT_ONCE = 2**12  # of 2,048 tokens each, 64 MB as the 64-bit ids of others
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with closing(_open_csv(path, schema)) as reader:
             yield from reader
     else:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=_ROWS_AT_ONCE)
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            yield from file.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False)
 
 
 def _open_csv(path: Path, schema: pa.Schema | None) -> pyarrow.csv.CSVStreamingReader:

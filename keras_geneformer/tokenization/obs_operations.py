@@ -26,6 +26,7 @@ def chosen_rows(obs: pd.DataFrame, chosen: Any) -> np.ndarray:
     Raises:
         ValueError: the query cannot be answered, or the mask has another length or type.
     """
+    mask: Any
     if isinstance(chosen, str):
         try:
             mask = obs.eval(chosen)

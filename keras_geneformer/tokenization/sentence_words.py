@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,11 +46,8 @@ class SentenceWords:
         """
         positions, starts = self._words(sentences)
         places = np.arange(len(positions)) - np.repeat(starts[:-1], np.diff(starts))
-        cells = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        known = np.flatnonzero(positions >= 0)
-        # np.unique gives the first of equal keys.
-        keys = cells[known] * np.int64(len(self.vocabulary)) + positions[known]
-        kept = known[np.sort(np.unique(keys, return_index=True)[1])]
+        known = int((positions >= 0).sum())
+        kept = np.flatnonzero(_first_places(positions, starts, len(self.vocabulary)))
         bounds = np.searchsorted(kept, starts)
         columns, ranks = positions[kept].astype(np.int32), places[kept] + 1
         vocabulary = self.vocabulary
@@ -77,8 +75,8 @@ class SentenceWords:
             unknown=int(((words > 0) & (cells_found.found == 0)).sum()),
             truncated=int((cells_found.found > limit).sum()),
             words=len(positions),
-            known=len(known),
-            repeated=len(known) - len(kept),
+            known=known,
+            repeated=known - len(kept),
         )
         return cells_found.token_ids, cells_found.lengths
 
@@ -124,3 +122,17 @@ class SentenceWords:
             slope=None if self.model is None else self.model.slope,
             intercept=None if self.model is None else self.model.intercept,
         )
+
+
+@numba.njit(nogil=True, cache=True)
+def _first_places(positions, starts, genes):
+    """Whether each word is the first of its sentence that names its gene."""
+    first = np.zeros(len(positions), np.bool_)
+    last_sentence = np.full(genes, -1, np.int64)
+    for sentence in range(len(starts) - 1):
+        for word in range(starts[sentence], starts[sentence + 1]):
+            gene = positions[word]
+            if gene >= 0 and last_sentence[gene] != sentence:
+                last_sentence[gene] = sentence
+                first[word] = True
+    return first
