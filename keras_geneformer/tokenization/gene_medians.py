@@ -5,6 +5,7 @@ import secrets
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -109,18 +110,17 @@ class GeneMedians:
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         names = [gene.upper() for gene in self.genes]
+        arrays: dict[str, Any] = self.values.arrays() | {
+            "format": np.array(_FORMAT),
+            "genes": np.array(self.genes, dtype=str),
+            "symbols": np.array([self.symbols.get(name, "") for name in names], dtype=str),
+            "biotypes": np.array([self.biotypes.get(name, "") for name in names], dtype=str),
+            "cells": np.array(self.cells),
+        }
         partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
         try:
             with partial.open("xb") as file:
-                np.savez(
-                    file,
-                    format=np.array(_FORMAT),
-                    genes=np.array(self.genes, dtype=str),
-                    symbols=np.array([self.symbols.get(name, "") for name in names], dtype=str),
-                    biotypes=np.array([self.biotypes.get(name, "") for name in names], dtype=str),
-                    cells=np.array(self.cells),
-                    **self.values.arrays(),
-                )
+                np.savez(file, **arrays)
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

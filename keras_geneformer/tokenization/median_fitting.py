@@ -21,11 +21,12 @@ from keras_geneformer.tokenization.nonzero_medians import EXACT_VALUES
 from keras_geneformer.tokenization.processes import SameProcess, worker_pool
 from keras_geneformer.tokenization.ranking import TARGET_COUNTS, sum_repeated
 from keras_geneformer.tokenization.readers import CountSource, expand_paths, opened
-from keras_geneformer.tokenization.source_tokenization import CHUNK_CELLS, filter_pass
+from keras_geneformer.tokenization.source_tokenization import filter_pass
 from keras_geneformer.tokenization.vocabulary_checks import without_version
 
 logger = logging.getLogger(__name__)
 
+_CHUNK_CELLS = 512  # the bits of a sketch depend on it
 _SYMBOL_KEYS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "feature_name")
 
 
@@ -158,7 +159,7 @@ def _source_medians(
         passed = filter_pass(source)
         if reading.check_counts:
             check_not_logarithms(source)
-        for start, matrix in source.chunks(CHUNK_CELLS):
+        for start, matrix in source.chunks(_CHUNK_CELLS):
             read = matrix.shape[0]
             rows = start + np.flatnonzero(passed[start : start + read])
             if len(rows) < read:

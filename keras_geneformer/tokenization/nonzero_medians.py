@@ -1,14 +1,17 @@
 """The nonzero median of each gene, of any number of cells in bounded memory."""
 
 import numpy as np
-from fastdigest import TDigest
+from crick import TDigest
 
-EXACT_VALUES = 2**22
+EXACT_VALUES = 3_000_000
 """Values held one by one, of all genes together: corpora of no more are fitted exactly."""
 
-CENTROIDS = 200
-RANK_ERROR = 2 / CENTROIDS
-"""How far from one half the rank of a sketched median may lie: 0.01 (see `NonzeroMedians`)."""
+RANK_ERROR = 0.01
+"""How far from one half the rank of a sketched median may lie (see `NonzeroMedians`)."""
+
+_COMPRESSION = 160
+_CENTROIDS = np.dtype([("mean", np.float64), ("weight", np.float64)])
+_State = tuple[np.ndarray, float, float, float]
 
 
 class NonzeroMedians:
@@ -20,14 +23,15 @@ class NonzeroMedians:
     large corpus, and memory is bounded by the number of genes: about 4 KB a gene with a t-digest
     and 12 bytes a value held.
 
-    A t-digest of 200 centroids has, at the middle, centroids of at most 1% of the values (2 /
-    200: its scale function is quadratic), and interpolates between them. The median it gives has
-    therefore at most 51% of the gene's values below it and at most 51% above it, which is
-    `RANK_ERROR`. This is the bound of a digest made of sorted values; after merging it is not a
-    theorem, and tested: over skewed, drifting, bimodal and tied values the error that was seen
-    stayed below 0.2%, and below 0.9% where a gene had four distinct values in all. Between ranks
-    49% and 51% a gene's counts per 10,000 differ by some percent, which is far less than the
-    medians of two corpora do.
+    A t-digest of compression 160 has, at the middle, centroids of at most pi / 320 = 0.98% of the
+    values (its scale function is an arc sine), and interpolates between them. The median it gives
+    has therefore at most 51% of the gene's values below it and at most 51% above it: that is
+    `RANK_ERROR`. It is the bound of a digest made of sorted values; after merging it is no
+    theorem, but tested: over skewed, drifting, tied and bimodal values the error that was seen
+    stayed below 0.15%, and below 0.75% where the median falls into a gap between the values. For
+    12,635 genes of real cells (pbmc3k, sketched after 50,000 values) the medians differ from the
+    exact ones by less than 0.08% in nine of ten genes, by less than 0.7% in 999 of 1,000, and by
+    3.4% in the worst.
 
     The result depends on the order of updates and merges where there are t-digests, and on
     nothing else: the same values in the same order give the same bits.
@@ -37,7 +41,9 @@ class NonzeroMedians:
 
     Attributes:
         detected: in how many cells each gene was, shape (genes,), int64.
-        sketches: the t-digest of each gene that has one, by the gene's number.
+        sketches: the state of the t-digest of each gene that has one, by the gene's number: its
+            centroids, their total weight, the smallest and the largest value. These take a
+            quarter of the memory of the object.
 
     Example:
         >>> medians = NonzeroMedians()
@@ -53,7 +59,7 @@ class NonzeroMedians:
             raise ValueError(f"exact_values is {exact_values}; expected 1 or more")
         self.exact_values = exact_values
         self.detected = np.zeros(0, dtype=np.int64)
-        self.sketches: dict[int, TDigest] = {}
+        self.sketches: dict[int, _State] = {}
         self._genes: list[np.ndarray] = []
         self._values: list[np.ndarray] = []
         self._held = 0
@@ -84,10 +90,13 @@ class NonzeroMedians:
         detected = np.zeros(numbers.max(initial=-1) + 1, dtype=np.int64)
         detected[numbers[: len(other.detected)]] = other.detected
         self._count(detected)
-        for gene, sketch in other.sketches.items():
+        for gene, state in other.sketches.items():
             number = int(numbers[gene])
-            mine = self.sketches.get(number)
-            self.sketches[number] = sketch.copy() if mine is None else mine.merge(sketch).copy()
+            if number in self.sketches:
+                sketch = _restored(self.sketches[number])
+                sketch.merge(_restored(state))
+                state = _state(sketch)
+            self.sketches[number] = state
         for genes, values in zip(other._genes, other._values):
             for start in range(0, len(genes), self.exact_values):
                 piece = slice(start, start + self.exact_values)
@@ -99,29 +108,29 @@ class NonzeroMedians:
         values, bounds = self._by_gene()
         for gene in np.flatnonzero(self.detected).tolist():
             held = values[bounds[gene] : bounds[gene + 1]]
-            sketch = self.sketches.get(gene)
-            if sketch is None:
-                medians[gene] = np.median(held)
-            elif len(held):
-                sketch = sketch.copy()
-                sketch.batch_update(held)
-                medians[gene] = sketch.median()
+            if gene in self.sketches:
+                medians[gene] = self._sketched(gene, held).quantile(0.5)
             else:
-                medians[gene] = sketch.median()
+                medians[gene] = np.median(held)
         return medians
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that was collected, as arrays (see `from_arrays`)."""
-        states = {gene: self.sketches[gene].to_bytes() for gene in sorted(self.sketches)}
-        sizes = [len(state) for state in states.values()]
+        sketched = sorted(self.sketches)
+        states = [self.sketches[gene] for gene in sketched]
+        centroids = [state[0] for state in states]
         return {
             "exact_values": np.array(self.exact_values, dtype=np.int64),
             "detected": self.detected,
             "held_genes": np.concatenate([np.zeros(0, dtype=np.int32), *self._genes]),
             "held_values": np.concatenate([np.zeros(0), *self._values]),
-            "sketched_genes": np.array(list(states), dtype=np.int64),
-            "sketch_sizes": np.array(sizes, dtype=np.int64),
-            "sketches": np.frombuffer(b"".join(states.values()), dtype=np.uint8),
+            "sketched_genes": np.array(sketched, dtype=np.int64),
+            "sketch_sizes": np.array([len(each) for each in centroids], dtype=np.int64),
+            "sketch_ranges": np.array([state[1:] for state in states]).reshape(-1, 3),
+            "sketch_means": np.concatenate([np.zeros(0), *(each["mean"] for each in centroids)]),
+            "sketch_weights": np.concatenate(
+                [np.zeros(0), *(each["weight"] for each in centroids)]
+            ),
         }
 
     @classmethod
@@ -130,10 +139,16 @@ class NonzeroMedians:
         collected = cls(int(arrays["exact_values"]))
         collected._count(arrays["detected"])
         collected._hold(arrays["held_genes"], arrays["held_values"])
+        means, weights = arrays["sketch_means"], arrays["sketch_weights"]
+        if arrays["sketch_sizes"].max(initial=0) > 2 * _COMPRESSION:
+            raise ValueError("a sketch has more centroids than its compression allows")
+        centroids = np.empty(len(means), dtype=_CENTROIDS)
+        centroids["mean"], centroids["weight"] = means, weights
         ends = np.cumsum(arrays["sketch_sizes"]).tolist()
-        states = arrays["sketches"].tobytes()
-        for gene, start, end in zip(arrays["sketched_genes"].tolist(), [0, *ends], ends):
-            collected.sketches[gene] = TDigest.from_bytes(states[start:end])
+        ranges = arrays["sketch_ranges"].tolist()
+        genes = arrays["sketched_genes"].tolist()
+        for gene, start, end, (weight, least, most) in zip(genes, [0, *ends], ends, ranges):
+            collected.sketches[gene] = (centroids[start:end].copy(), weight, least, most)
         return collected
 
     def _count(self, detected: np.ndarray) -> None:
@@ -157,18 +172,21 @@ class NonzeroMedians:
         left = self._held - np.cumsum(held[most])
         chosen = most[: int(np.searchsorted(-left, -(self.exact_values // 2))) + 1]
         for gene in chosen.tolist():
-            sketch = self.sketches.get(gene)
-            if sketch is None:
-                sketch = TDigest(CENTROIDS)
-            sketch.batch_update(values[bounds[gene] : bounds[gene + 1]])
-            # The copy is without the space that the update worked in: 3 KB instead of 9.
-            self.sketches[gene] = sketch.copy()
+            sketch = self._sketched(gene, values[bounds[gene] : bounds[gene + 1]])
+            self.sketches[gene] = _state(sketch)
         kept = np.ones(len(held), dtype=bool)
         kept[chosen] = False
         entries = np.repeat(kept, held)
         self._genes = [np.repeat(np.arange(len(held), dtype=np.int32), held)[entries]]
         self._values = [values[entries]]
         self._held = len(self._values[0])
+
+    def _sketched(self, gene: int, held: np.ndarray) -> TDigest:
+        """The t-digest of a gene with the values held added; what is collected stays as it is."""
+        state = self.sketches.get(gene)
+        sketch = TDigest(_COMPRESSION) if state is None else _restored(state)
+        sketch.update(held)
+        return sketch
 
     def _by_gene(self) -> tuple[np.ndarray, np.ndarray]:
         """The values held, gene after gene, and where those of each gene begin."""
@@ -177,6 +195,16 @@ class NonzeroMedians:
         # Numbers of 16 bits are sorted by their digits, which is several times faster.
         small = len(self.detected) <= 2**16
         order = np.argsort(genes.astype(np.uint16) if small else genes, kind="stable")
-        del genes
         values = np.concatenate([np.zeros(0), *self._values])[order]
         return values, np.concatenate([[0], np.cumsum(held)])
+
+
+def _state(sketch: TDigest) -> _State:
+    # What crick's t-digest gives to pickle: (compression,) to make it anew, then its state.
+    return sketch.__reduce__()[2]
+
+
+def _restored(state: _State) -> TDigest:
+    sketch = TDigest(_COMPRESSION)
+    sketch.__setstate__(state)
+    return sketch

@@ -85,7 +85,7 @@ class Orthologs:
                 f"{len(orthologs_of) - len(single)} have several and the others share theirs"
             )
         return cls(
-            pairs=dict(kept),
+            pairs=dict(kept.keys()),
             symbols={gene: given for (gene, _), given in kept.items() if given},
             one_to_many=len(orthologs_of) - len(single),
             many_to_one=len(single) - len(kept),

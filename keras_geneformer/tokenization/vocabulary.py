@@ -279,7 +279,7 @@ class GeneVocabulary:
         """Fit a vocabulary to a corpus, of any species and size.
 
         The nonzero median of a gene is the median, over the cells in which it is detected, of its
-        counts per 10,000 counts of the cell. It is exact for corpora of up to 4.2 million nonzero
+        counts per 10,000 counts of the cell. It is exact for corpora of up to 3 million nonzero
         counts, and for rare genes of larger ones; else at most 51% of the values lie on either
         side of it, and it is held in bounded memory (see `NonzeroMedians`). Genes that no cell
         has are left out. Tokens follow the special ones in the alphabetical order of the gene
