@@ -6,11 +6,17 @@
 Cells of 2048 token ids in batches of `--batch-size`, shuffled, from a memory-mapped dataset of
 `--cells` cells. That dataset is one data file of 16,384 cells (67 MB) which its `state.json` names
 as often as needed: the rates are those of files in the page cache. Each face runs in a process of
-its own: PyDataset as Keras reads it (`get_numpy_iterator` of its adapter; with masking two
-workers), tf.data with two workers, grain with two reading threads. Start-up is from opening the
+its own: PyDataset as Keras's `fit` reads it (on JAX, by `get_numpy_iterator` of its adapter; on
+TensorFlow, by `get_tf_dataset`; with masking two workers), tf.data with two workers, grain with two
+reading threads. Start-up is from opening the
 dataset to holding the first batch, imports left out. Memory is RssAnon of /proc/self/status
 before that, after the first batch and after the last: what is mapped is not in it.
 """
+
+import sys
+
+# Beside this file lies a tokenize.py, which is not the standard library's.
+sys.path.pop(0)
 
 import argparse
 import importlib
@@ -20,7 +26,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from importlib.metadata import version
@@ -29,7 +34,12 @@ from pathlib import Path
 LENGTH, CELLS_A_FILE, CELLS_A_RECORD_BATCH = 2048, 16_384, 4_096
 SIZE = 20_275
 SPECIAL = {"<pad>": 0, "<mask>": 1, "<cls>": 2, "<eos>": 3}
-FACES = {"PyDataset": "keras", "tf.data": "tensorflow", "grain": "grain"}
+FACES = {
+    "PyDataset": "keras",
+    "PyDataset on TensorFlow": "keras",
+    "tf.data": "tensorflow",
+    "grain": "grain",
+}
 
 
 def write_dataset(directory, cells):
@@ -75,10 +85,13 @@ def anonymous_memory():
 
 def iterator(face, batches):
     """What a training loop would read from."""
-    if face == "PyDataset":
+    if face.startswith("PyDataset"):
         from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-        return iter(PyDatasetAdapter(batches).get_numpy_iterator())
+        adapter = PyDatasetAdapter(batches)
+        return iter(
+            adapter.get_numpy_iterator() if face == "PyDataset" else adapter.get_tf_dataset()
+        )
     if face == "tf.data":
         from keras_geneformer.data.tensorflow_batches import tensorflow_batches
 
@@ -102,7 +115,7 @@ def work(face, directory, masked, batch_size, number):
     if masked:
         options["masking"] = Masking(SIZE, SPECIAL)
     make = BatchSource
-    if face == "PyDataset":
+    if face.startswith("PyDataset"):
         from keras_geneformer.data.loader import CellBatches
 
         make = CellBatches

@@ -76,7 +76,7 @@ def test_keras_fits_and_predicts_on_batches_of_many_shapes(cells):
     history = classifier.fit(batches, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     assert batches.epoch >= 2
-    batches = CellBatches(cells, batch_size=8, bucket_count=2)
+    batches = CellBatches(cells, batch_size=8, bucket_count=2, workers=2)
     scores = classifier.predict(batches, verbose=0)
     rows = np.concatenate([batches.rows(index) for index in range(len(batches))])
     forward = compile_forward(classifier)
