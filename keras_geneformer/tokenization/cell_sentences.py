@@ -245,9 +245,9 @@ def _require(column: str, names: list[str], where: str) -> None:
 
 def _strings(part: pd.Series) -> pa.Array:
     try:
-        return pa.array(part, pa.large_string(), from_pandas=True)
+        return pa.array(part.astype(object), pa.large_string(), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        wrong = next(value for value in part if not isinstance(value, str))
+        wrong = next(value for value in part if not isinstance(value, str) and pd.notna(value))
         raise ValueError(
             f"a sentence is a {type(wrong).__name__} ({wrong!r}); expected a string, gene names "
             "separated by blanks"

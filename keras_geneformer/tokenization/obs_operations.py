@@ -131,25 +131,48 @@ def stacked_obs(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     Returns:
         All rows; names of cells stay as they are, also where two frames share them.
     """
-    columns = list(dict.fromkeys(name for frame in frames for name in frame.columns))
-    joined = pd.concat([_without_categories(frame) for frame in frames])
-    for name in columns:
-        parts = [frame[name] for frame in frames if name in frame]
-        if all(isinstance(part.dtype, pd.CategoricalDtype) for part in parts):
-            same = all(part.dtype == parts[0].dtype for part in parts)
-            categories = parts[0].cat.categories if same else _all_categories(parts)
-            ordered = same and bool(parts[0].cat.ordered)
-            dtype = pd.CategoricalDtype(categories, ordered)
-            joined[name] = pd.Categorical(joined[name], dtype=dtype)
-    names = {frame.index.name for frame in frames}
-    joined.index.name = names.pop() if len(names) == 1 else None
-    return joined[columns]
+    sizes = [len(frame) for frame in frames]
+    names = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+    columns = [_stacked([frame.get(name) for frame in frames], sizes) for name in names]
+    index = frames[0].index.append([frame.index for frame in frames[1:]])
+    joined = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(sum(sizes)))
+    joined.columns = pd.Index(names, dtype=object)
+    return joined.set_axis(index)
 
 
-def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
-    """Categories as their values, which stack whatever the categories."""
-    categorical = frame.columns[[isinstance(kind, pd.CategoricalDtype) for kind in frame.dtypes]]
-    return frame.astype(dict.fromkeys(categorical, object))
+def _stacked(parts: Sequence[pd.Series | None], sizes: Sequence[int]) -> pd.Series:
+    """One column of all frames, numbered from 0; None stands for a frame that lacks it.
+
+    Parts without a value do not decide on the type: pandas would let them, with a warning.
+    """
+    there = [part for part in parts if part is not None]
+    if all(isinstance(part.dtype, pd.CategoricalDtype) for part in there):
+        same = all(part.dtype == there[0].dtype for part in there)
+        categories = there[0].cat.categories if same else _all_categories(there)
+        dtype = pd.CategoricalDtype(categories, same and bool(there[0].cat.ordered))
+        values: list[Any] = []
+        for part, size in zip(parts, sizes):
+            values += [None] * size if part is None else part.astype(object).tolist()
+        return pd.Series(pd.Categorical(values, dtype=dtype))
+    starts = np.cumsum([0, *sizes])
+    told, rows = [], []
+    for part, start, size in zip(parts, starts, sizes):
+        if part is not None and part.notna().any():
+            categorical = isinstance(part.dtype, pd.CategoricalDtype)
+            told.append(part.astype(object) if categorical else part)
+            rows.append(np.arange(start, start + size))
+    if not told:
+        return pd.Series(np.nan, pd.RangeIndex(starts[-1])).astype(
+            there[0].dtype if there[0].dtype.kind in "fmM" else object
+        )
+    joined = pd.concat(told, ignore_index=True)
+    if len(joined) == starts[-1]:
+        return joined
+    joined = joined.astype(_nullable(joined.dtype) or joined.dtype)
+    filled = joined.set_axis(np.concatenate(rows)).reindex(pd.RangeIndex(starts[-1]))
+    if filled.dtype == object:
+        filled[np.setdiff1d(np.arange(starts[-1]), np.concatenate(rows))] = None
+    return filled
 
 
 def _all_categories(parts: Sequence[pd.Series]) -> pd.Index:

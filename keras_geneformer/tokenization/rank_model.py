@@ -79,7 +79,8 @@ def fit_rank_model(
     """Fit slope and intercept to cells with counts, by least squares over all their genes.
 
     Args:
-        data: an AnnData or a file of counts, read some cells at a time.
+        data: an AnnData or a file of counts, read some cells at a time; or a `CellDataset` that
+            was tokenized with its counts.
         n_counts_key: the column of obs with total counts (see `RankValueTokenizer`).
         layer: a layer with the counts, or "raw". Default: X.
         max_rank: the last rank that is fitted, as published: what comes after is mostly single
@@ -237,10 +238,30 @@ def _scaled_cells(
     data: Any, n_counts_key: str | None, layer: str | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]]:
     """Counts per 10,000 of detected genes, bounds of the cells, columns, names of the cells."""
+    if hasattr(data, "token_lists"):
+        yield from _kept_counts(data)
+        return
     with opened(data, layer) as source:
         totals, _ = stated_totals(source, n_counts_key)
         for start, rows in source.chunks(_CELLS_AT_ONCE):
             yield *scaled_rows(rows, totals, start), source.obs.index[start : start + rows.shape[0]]
+
+
+def _kept_counts(cells: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]]:
+    """The same, of a `CellDataset` that has counts; token ids for columns."""
+    if cells.counts is None:
+        raise ValueError(
+            "the dataset has token ids and no counts: tokenize with keep_counts=True, or give an "
+            "AnnData or a file of counts"
+        )
+    for start in range(0, len(cells), _CELLS_AT_ONCE):
+        rows = range(start, min(start + _CELLS_AT_ONCE, len(cells)))
+        values = np.concatenate([cells.counts[row] for row in rows]).astype(np.float64)
+        ids = np.concatenate([cells[row] for row in rows])
+        kept = values > 0
+        ends = cells.offsets[start : rows[-1] + 2] - cells.offsets[start]
+        bounds = np.concatenate([[0], np.cumsum(kept)])[ends]
+        yield values[kept], bounds, ids[kept], cells.obs.index[start : rows[-1] + 1]
 
 
 def scaled_rows(

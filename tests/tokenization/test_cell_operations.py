@@ -47,6 +47,21 @@ def test_concat_joins_tokens_and_obs(tmp_path):
     assert again.obs["kind"].cat.categories.tolist() == ["T", "B", "unused", "NK"]
 
 
+def test_columns_without_a_value_join_without_a_warning():
+    one = dataset(x=[1.5, 2.0, 3.0], y=[None] * 3, z=[np.nan] * 3, flag=[True] * 3)
+    one.obs["day"], one.obs["n"] = pd.to_datetime(["2020-01-01"] * 3), [1, 2, 3]
+    other = dataset(x=[None] * 3, y=["a"] * 3, flag=[1, 2, 3])
+    empty = CellDataset([], pd.DataFrame({"x": pd.Series([], dtype=float)}))
+    joined = CellDataset.concat([one, other, empty])
+    assert joined.obs["x"].tolist()[:3] == [1.5, 2.0, 3.0]
+    assert joined.obs["y"].tolist() == [None, None, None, "a", "a", "a"]
+    assert joined.obs["z"].isna().all()
+    assert joined.obs["flag"].tolist() == [True, True, True, 1, 2, 3]
+    assert joined.obs["day"].isna().tolist() == [False] * 3 + [True] * 3
+    assert joined.obs["day"].dtype.kind == "M"
+    assert joined.obs["n"].tolist() == [1, 2, 3, pd.NA, pd.NA, pd.NA]
+
+
 def test_cells_of_one_name_stay_apart():
     joined = CellDataset.concat([dataset("ab", IDS[:2]), dataset("ab", IDS[1:])], sources="xy")
     assert joined.obs.index.tolist() == ["a", "b", "a", "b"]

@@ -5,6 +5,8 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import data, floats, lists, sampled_from
 from scipy.stats import spearmanr
 
 from keras_geneformer.testing import tiny_vocabulary
@@ -68,10 +70,42 @@ def test_rank_value_by_hand():
     assert tokens(order) == [[2, 3, 4]]
 
 
+@given(data())
+@settings(max_examples=60, deadline=None)
+def test_random_sentences_agree_with_a_plain_reference(draw):
+    medians = draw.draw(lists(floats(0.1, 50.0), min_size=4, max_size=8))
+    vocabulary = vocabulary_of(medians)
+    words = sampled_from([f"S{i}" for i in range(len(medians))] + ["other0", "x", "y"])
+    sentences = draw.draw(lists(lists(words, max_size=12), min_size=1, max_size=5))
+    sentences.append(["S0", "S1"])  # so that one cell is left
+    slope, intercept = draw.draw(floats(-2.0, -0.1)), draw.draw(floats(0.5, 3.0))
+    cells = tokenize_sentences(
+        [" ".join(words) for words in sentences], vocabulary, slope=slope, intercept=intercept
+    )
+    expected = []
+    for sentence in sentences:
+        values = {}
+        for rank, word in enumerate(sentence, start=1):
+            gene = {"other0": 0, "x": None, "y": None}.get(word, word[1:])
+            if gene is not None and int(gene) not in values:
+                counts = max(10 ** (intercept + slope * np.log10(rank)) - 1, 0.5)
+                values[int(gene)] = counts / 10_000 * 10_000 / medians[int(gene)]
+        if values:
+            expected.append([2 + gene for gene in sorted(values, key=lambda g: (-values[g], g))])
+    assert tokens(cells) == expected
+
+
 def test_beyond_the_minimum_medians_decide():
     vocabulary = vocabulary_of([1.0, 4.0, 2.0])
     cells = tokenize_sentences(["S1 S2 S0"], vocabulary, slope=-3.0, intercept=-1.0, minimum=0.5)
     assert tokens(cells) == [[2, 4, 3]]
+
+
+def test_categories_and_missing_sentences():
+    series = pd.Series(pd.Categorical(["GENE1", None, "GENE2 GENE1"]), index=list("abc"))
+    cells = tokenize_sentences(series, tiny_vocabulary(), mode="rank_order")
+    assert tokens(cells) == [[3], [4, 3]]
+    assert cells.obs.index.tolist() == ["a", "c"]
 
 
 def test_a_gene_under_two_names_counts_once():

@@ -7,13 +7,16 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import spearmanr
 
-from keras_geneformer.testing import synthetic_cells
+from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
+from keras_geneformer.tokenization.dataset import CellDataset
 from keras_geneformer.tokenization.rank_model import (
     RankModel,
     fit_rank_model,
     ranked,
     round_trip_correlation,
 )
+from keras_geneformer.tokenization.token_lists import TokenLists
+from keras_geneformer.tokenization.tokenizer import RankValueTokenizer
 
 
 def cells(*rows, **columns):
@@ -89,6 +92,31 @@ def test_default_model_is_that_of_pbmc3k(counts):
     assert RankModel().slope == round(fitted.slope, 3)
     assert RankModel().intercept == round(fitted.intercept, 3)
     assert RankModel().minimum < fitted.minimum
+
+
+def test_a_dataset_with_counts_gives_the_same_line():
+    adata = synthetic_cells(9)
+    tokenizer = RankValueTokenizer(tiny_vocabulary(cls=True))
+    cells = tokenizer(adata)
+    positions = {token: i for i, token in enumerate(tiny_vocabulary(cls=True).tokens.tolist())}
+    counts = [
+        [row[positions[t]] / total * 10_000 if t in positions else 0.0 for t in cell.tolist()]
+        for row, total, cell in zip(adata.X.toarray(), adata.obs["n_counts"], cells)
+    ]
+    kept = TokenLists([(np.concatenate(counts).astype(np.float32), cells.offsets)])
+    cells = CellDataset.from_token_lists(cells.token_lists, cells.obs, cells.metadata, kept)
+    one, other = fit_rank_model(adata), fit_rank_model(cells)
+    assert other.slope == pytest.approx(one.slope, rel=1e-5)
+    assert (other.cells, other.genes) == (one.cells, one.genes)
+    np.testing.assert_allclose(
+        round_trip_correlation(cells, one).correlations, round_trip_correlation(adata).correlations
+    )
+    message = (
+        "the dataset has token ids and no counts: tokenize with keep_counts=True, or give an "
+        "AnnData or a file of counts"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fit_rank_model(tokenizer(adata))
 
 
 def test_ties_keep_the_order_of_the_columns():
