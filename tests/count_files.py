@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import warnings
 
 import anndata
 import h5py
@@ -26,7 +27,9 @@ def write_zarr(adata, path, zarr_format=2, **options):
     before = anndata.settings.zarr_write_format
     anndata.settings.zarr_write_format = zarr_format
     try:
-        adata.write_zarr(path, **options)
+        # About the defaults of other releases.
+        with warnings.catch_warnings(action="ignore"):
+            adata.write_zarr(path, **options)
     finally:
         anndata.settings.zarr_write_format = before
     return path

@@ -25,8 +25,8 @@ def test_attributes(tmp_path):
     with opened(path) as source:
         assert source.obs.index.tolist() == adata.obs_names.tolist()
         assert source.obs["cell_type"].tolist() == adata.obs["cell_type"].tolist()
-        assert source.obs["site"][0] == "Zürich"
-        assert source.obs["old"][0] == r"Z\xfcrich"
+        assert source.obs["site"].iloc[0] == "Zürich"
+        assert source.obs["old"].iloc[0] == r"Z\xfcrich"
         assert "embedding" not in source.obs
         assert source.var.index.tolist() == adata.var["ensembl_id"].tolist()
         for ours, theirs in (("gene_ids", "ensembl_id"), ("symbol", "symbol")):

@@ -36,12 +36,12 @@ def chunk_files(store, array):
     return sorted(path for path in files if path.name not in names)
 
 
-def rewritten(store, array, chunk):
+def rewritten(store, array, chunk, **options):
     """The array again, in chunks of the given size."""
     group = zarr.open_group(store, mode="r+", use_consolidated=False)
     values = group[array][:]
     del group[array]
-    group.create_array(array, data=values, chunks=(chunk,))
+    group.create_array(array, data=values, chunks=(chunk,), **options)
     for name in (".zmetadata",):
         (store / name).unlink(missing_ok=True)
     description = store / "zarr.json"
@@ -113,3 +113,17 @@ def test_stores_that_are_no_anndata(tmp_path):
 def test_missing_layers(store):
     assert message_of(store, "raw") == f"{store} has no layer 'raw'; it has no layers"
     assert message_of(store, "counts") == f"{store} has no layer 'counts'; it has no layers"
+
+
+def test_shards(stores, tmp_path):
+    store = tmp_path / "x.zarr"
+    shutil.copytree(stores[3], store)
+    with opened(store) as source:
+        expected = source.read(0, 60).toarray()
+    for array in ("data", "indices"):
+        rewritten(store, f"X/{array}", 100, shards=(1000,))
+    with opened(store) as source:
+        np.testing.assert_array_equal(source.read(0, 60).toarray(), expected)
+        np.testing.assert_array_equal(source.read(7, 9).toarray(), expected[7:9])
+    chunk_files(store, "X/indices")[1].unlink()
+    assert "chunks of /X/indices are missing. Copy or download it again" in message_of(store)
