@@ -131,6 +131,8 @@ def table_paths(
             matches = [path]
         else:
             matches = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        # A hidden file is one that was being written when its process was killed.
+        matches = [match for match in matches if match == path or not match.name.startswith(".")]
         if not matches:
             raise FileNotFoundError(f"{path}: no such file, or no {kinds} file in that place")
         found.update(matches)

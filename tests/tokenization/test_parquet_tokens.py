@@ -52,6 +52,7 @@ def test_shards_folders_and_patterns_in_sorted_order(tmp_path, in_memory, monkey
     (tmp_path / "in").mkdir()
     written(tmp_path / "in" / "b.parquet", pa.array(IDS[2:], pa.large_list(pa.uint16())))
     written(tmp_path / "in" / "a.parquet", IDS[:2], length=[3, 1], kind=["x", None], n=[1, None])
+    (tmp_path / "in" / ".a.partial-01.parquet").write_bytes(b"PAR1 half")
     output = None if in_memory else tmp_path / "x.dataset"
     for paths in (
         tmp_path / "in",
