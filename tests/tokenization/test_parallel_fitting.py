@@ -2,6 +2,8 @@
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 
+import anndata
+import numpy as np
 import pytest
 
 from keras_geneformer import GeneVocabulary
@@ -44,9 +46,19 @@ def test_any_number_of_workers_gives_the_same_bits(folder, exact_values):
         assert other.values.medians().tobytes() == one.values.medians().tobytes()
 
 
-def test_exact_medians_do_not_depend_on_how_cells_are_put_into_files(folder):
-    import anndata
+def test_hundreds_of_files_are_read_in_groups(folder, tmp_path):
+    for number in range(130):
+        (tmp_path / f"{number:03}.h5ad").hardlink_to(folder / "2.h5ad")
+    one = fit_medians(tmp_path, exact_values=2_000, workers=2)
+    other = fit_medians([anndata.read_h5ad(folder / "2.h5ad")] * 130, exact_values=2_000)
+    assert one.cells == other.cells == 130 * 15
+    assert len(one.values.sketches) > 50
+    assert other.values.medians().tobytes() == one.values.medians().tobytes()
+    single = fit_medians(folder / "2.h5ad")
+    np.testing.assert_array_equal(one.values.detected, 130 * single.values.detected)
 
+
+def test_exact_medians_do_not_depend_on_how_cells_are_put_into_files(folder):
     files = sorted(folder.iterdir())
     adata = anndata.concat([anndata.read_h5ad(path) for path in files], index_unique="-")
     adata.var["ensembl_id"] = adata.var_names
