@@ -1,20 +1,10 @@
-import zlib
-
 import h5py
 import numpy as np
 import pytest
 
 from keras_geneformer.testing import synthetic_cells
-from keras_geneformer.tokenization import hdf5_chunks
 from keras_geneformer.tokenization.hdf5_chunks import inflated_spans
 from keras_geneformer.tokenization.readers import opened
-
-
-@pytest.fixture(autouse=True)
-def inflater(monkeypatch):
-    """The standard library's where `isal` is not installed."""
-    if hdf5_chunks._inflate is None:
-        monkeypatch.setattr(hdf5_chunks, "_inflate", zlib.decompress)
 
 
 def stored(path, values, **options):
