@@ -154,6 +154,7 @@ def tokenize_sentence_files(
     table = open_table(paths)
     _require(column, table.schema.names, str(table.files[0]))
     kind = table.schema.field(column).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise ValueError(
             f"{table.files[0]}: the column {column!r} is {kind}; expected strings, gene names "

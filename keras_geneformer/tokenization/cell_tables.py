@@ -95,7 +95,7 @@ def open_table(
     files = table_paths(paths, suffixes)
     schemas = [_schema(path) for path in files]
     try:
-        plain = [schema.remove_metadata() for schema in schemas]
+        plain = _alike([schema.remove_metadata() for schema in schemas])
         unified = pa.unify_schemas(plain, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(
@@ -142,6 +142,23 @@ def table_paths(
         if not path.is_dir() and not path.name.endswith(suffixes):
             raise ValueError(f"{path} ends in none of {kinds}; expected such a file")
     return sorted(found)
+
+
+def _alike(schemas: list[pa.Schema]) -> list[pa.Schema]:
+    """The schemas, with the values of a dictionary where another file has plain values."""
+    fields = [field for schema in schemas for field in schema]
+    plain = {field.name for field in fields if not pa.types.is_dictionary(field.type)}
+    return [
+        pa.schema(
+            [
+                field.with_type(field.type.value_type)
+                if field.name in plain and pa.types.is_dictionary(field.type)
+                else field
+                for field in schema
+            ]
+        )
+        for schema in schemas
+    ]
 
 
 def _schema(path: Path) -> pa.Schema:

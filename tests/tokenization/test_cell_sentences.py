@@ -178,6 +178,24 @@ def test_names_of_cells_in_files(tmp_path):
     assert cells.obs.columns.tolist() == []
 
 
+def test_columns_called_as_ours(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "input_ids": pd.Categorical(["GENE1 GENE2", "GENE3"]),
+            "length": [2, 1],
+            "counts": ["many", "few"],
+        }
+    )
+    frame.to_parquet(tmp_path / "x.parquet")
+    for output in (None, tmp_path / "x.dataset"):
+        cells = tokenize_sentence_files(
+            tmp_path / "x.parquet", tiny_vocabulary(), output, column="input_ids"
+        )
+        assert cells.lengths.tolist() == [2, 1]
+        assert cells.obs["length"].tolist() == [2, 1]
+        assert cells.obs["counts"].tolist() == ["many", "few"]
+
+
 def test_several_files_in_sorted_order(tmp_path):
     for name, words in (("b", "GENE2"), ("a", "GENE1")):
         pd.DataFrame({"cell_sentence": [words]}).to_parquet(tmp_path / f"{name}.parquet")

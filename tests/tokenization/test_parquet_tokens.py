@@ -199,6 +199,24 @@ def test_shards_of_different_vocabularies_or_columns(tmp_path):
         CellDataset.from_parquet([a, b])
 
 
+def test_categories_of_several_files(tmp_path):
+    paths = []
+    for name, values in (
+        ("a", pd.Categorical(["x", None, "y"], categories=["y", "x", "unused"])),
+        ("b", pd.Categorical(["c299"] * 3, categories=[f"c{i}" for i in range(300)])),
+        ("c", ["plain", None, "x"]),
+    ):
+        paths.append(tmp_path / f"{name}.parquet")
+        pd.DataFrame({"input_ids": IDS[:3], "k": values}).to_parquet(paths[-1])
+    obs = CellDataset.from_parquet(paths[:2], tmp_path / "x.dataset").obs
+    assert obs["k"].tolist() == ["x", np.nan, "y", *["c299"] * 3]
+    assert obs["k"].cat.categories.tolist() == ["y", "x", "unused", *(f"c{i}" for i in range(300))]
+    assert CellDataset.from_parquet(paths[::2]).obs["k"].tolist() == [
+        *("x", None, "y"),
+        *("plain", None, "x"),
+    ]
+
+
 def test_own_shards_of_different_obs(tmp_path):
     one = CellDataset(IDS, pd.DataFrame({"k": pd.Categorical(list("abab"))}, list("wxyz")))
     two = CellDataset(IDS, pd.DataFrame({"k": pd.Categorical(list("caca"))}, list("stuv")))
