@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +58,7 @@ class CellFileWriter:
         self.cells = 0
         self.tokens = 0
 
-    def __enter__(self) -> "CellFileWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

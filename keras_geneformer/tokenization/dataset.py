@@ -206,10 +206,10 @@ class CellDataset(CellOperations):
             for ids, offsets in self._lists.pieces():
                 stop = start + len(offsets) - 1
                 batch = {name: array[start:stop] for name, array in obs.items()}
-                kept = self.counts
-                if kept is not None:
+                kept = None
+                if self.counts is not None:
                     # The pieces of the counts need not be cut where those of the ids are.
-                    kept = np.concatenate([kept[row] for row in range(start, stop)])
+                    kept = self.counts.take(np.arange(start, stop)).token_ids
                 writer.write(ids, np.diff(offsets), batch, kept)
                 start = stop
             writer.finish(self.metadata | {"obs": kinds})

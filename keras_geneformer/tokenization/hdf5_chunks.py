@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 from isal import isal_zlib
 
+_UNREADABLE: tuple[type[Exception], ...] = (isal_zlib.error, OSError, RuntimeError)
 _PIPELINES = (
     [h5py.h5z.FILTER_DEFLATE],
     [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE],
@@ -52,7 +53,7 @@ class _InflatedSpans:
         try:
             skipped_filters, stored = self._array.id.read_direct_chunk((first,))
             content = b"" if skipped_filters else isal_zlib.decompress(stored, bufsize=size)
-        except (isal_zlib.error, OSError, RuntimeError):
+        except _UNREADABLE:
             content = b""
         if len(content) != size:
             # Stored in another way, or damaged: HDF5 reads it, or says what is wrong.

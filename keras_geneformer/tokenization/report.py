@@ -76,8 +76,8 @@ class SourceReport:
 
 def joined_reports(parts: list[SourceReport]) -> SourceReport:
     """The report of a source from those of its parts, in order."""
-    added = ("cells", "filtered_cells", "zero_cells", "unknown_cells", "truncated_cells")
-    added += ("total_counts", "known_counts")
+    cells = ("cells", "filtered_cells", "zero_cells", "unknown_cells", "truncated_cells")
+    added = (*cells, "total_counts", "known_counts")
     sums = {name: sum(getattr(part, name) for part in parts) for name in added}
     names = tuple(name for part in parts for name in part.dropped_names)
     return replace(parts[0], dropped_names=names, **sums)
