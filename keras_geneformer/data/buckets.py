@@ -125,7 +125,8 @@ def plan_batches(
         return BatchPlan(np.arange(len(lengths), dtype=numbers), starts, buckets[longest_of])
     if rng is None:
         narrow = np.int16 if longest < 2**15 else np.int64
-        order = np.argsort(-lengths.astype(narrow), kind="stable").astype(numbers)
+        longest_first = np.negative(lengths, dtype=narrow, casting="unsafe")
+        order = np.argsort(longest_first, kind="stable").astype(numbers)
     else:
         order = rng.permutation(np.arange(len(lengths), dtype=numbers))
         order = order[np.argsort(-bucket_of_length[lengths[order]], kind="stable")]
