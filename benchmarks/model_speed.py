@@ -13,6 +13,11 @@ computes the last block and the scores of all tokens too. `train` is one step of
 with the published dropout of 0.02 and AdamW, 15 % of the tokens masked.
 """
 
+import sys
+
+# A script beside this one is called as a module of the standard library is.
+sys.path.pop(0)
+
 import argparse
 import json
 import os
@@ -20,7 +25,6 @@ import platform
 import resource
 import statistics
 import subprocess
-import sys
 import time
 from importlib.metadata import version
 

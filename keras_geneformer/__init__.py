@@ -22,6 +22,12 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "fit_rank_model": "rank_model",
         "round_trip_correlation": "rank_model",
     },
+    "data": {
+        "BatchSource": "batch_source",
+        "CellBatches": "loader",
+        "grain_batches": "grain_batches",
+        "tensorflow_batches": "tensorflow_batches",
+    },
     "models": {
         "GeneformerBackbone": "backbone",
         "GeneformerMaskedLM": "masked_lm",
