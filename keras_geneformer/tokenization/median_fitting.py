@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,13 +92,16 @@ def fit_medians(
     corpus: GeneMedians | None = None
     groups = _groups(sources)
     done = 0
-    with tqdm(unit="cell", desc="fit", disable=not progress) as bar:
-        if local:
-            parts = _in_order(groups, reading, SameProcess(), 1, bar.update)
-        else:
-            pool = worker_pool(workers) if executor is None else nullcontext(executor)
-            parts = _in_pool(groups, reading, pool, workers)
-        for group, part in zip(groups, parts):
+    pool: AbstractContextManager[Executor]
+    if local:
+        pool, at_a_time = nullcontext(SameProcess()), 1
+    else:
+        pool = worker_pool(workers) if executor is None else nullcontext(executor)
+        at_a_time = workers + 1
+    with tqdm(unit="cell", desc="fit", disable=not progress) as bar, pool as runner:
+        parts = _in_order(groups, reading, runner, at_a_time, bar.update if local else None)
+        for group in groups:
+            part = next(parts)
             if not local:
                 bar.update(part.cells)
             done += len(group)
@@ -107,6 +110,7 @@ def fit_medians(
                 corpus = part
             else:
                 corpus.merge(part)
+            del part  # the next one needs its memory
     assert corpus is not None
     logger.info("read %d genes in %d cells", len(corpus.genes), corpus.cells)
     return corpus
@@ -133,13 +137,6 @@ def _groups(sources: Sequence[Any]) -> list[Sequence[Any]]:
     """
     size = min(max(len(sources) // 64, 1), 16)
     return [sources[start : start + size] for start in range(0, len(sources), size)]
-
-
-def _in_pool(
-    groups: Sequence[Sequence[Any]], reading: _Reading, pool: Any, workers: int
-) -> Iterator[GeneMedians]:
-    with pool as executor:
-        yield from _in_order(groups, reading, executor, workers + 1, None)
 
 
 def _in_order(

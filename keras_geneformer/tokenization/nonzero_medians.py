@@ -74,10 +74,7 @@ class NonzeroMedians:
         if not len(genes):
             return
         self._count(np.bincount(genes))
-        # A large batch goes in by pieces, so that it is never held beside a full store.
-        for start in range(0, len(genes), self.exact_values):
-            piece = slice(start, start + self.exact_values)
-            self._hold(genes[piece].astype(np.int32), values[piece].astype(np.float64))
+        self._hold(genes, values)
 
     def merge(self, other: "NonzeroMedians", numbers: np.ndarray) -> None:
         """Add what another has collected.
@@ -98,9 +95,7 @@ class NonzeroMedians:
                 state = _state(sketch)
             self.sketches[number] = state
         for genes, values in zip(other._genes, other._values):
-            for start in range(0, len(genes), self.exact_values):
-                piece = slice(start, start + self.exact_values)
-                self._hold(numbers[genes[piece]].astype(np.int32), values[piece])
+            self._hold(numbers[genes], values)
 
     def medians(self) -> np.ndarray:
         """The median of each gene, NaN where it has no value, shape (genes,), float64."""
@@ -158,11 +153,15 @@ class NonzeroMedians:
         self.detected = longer
 
     def _hold(self, genes: np.ndarray, values: np.ndarray) -> None:
-        if self._held + len(genes) > self.exact_values:
-            self._sketch_most()
-        self._genes.append(genes)
-        self._values.append(values)
-        self._held += len(genes)
+        # Sketching leaves half of the room: what comes in goes by pieces that fit into the other.
+        room = max(self.exact_values // 2, 1)
+        for start in range(0, len(genes), room):
+            piece = slice(start, start + room)
+            if self._held + len(genes[piece]) > self.exact_values:
+                self._sketch_most()
+            self._genes.append(genes[piece].astype(np.int32))
+            self._values.append(values[piece].astype(np.float64))
+            self._held += len(self._values[-1])
 
     def _sketch_most(self) -> None:
         """Sketch the genes with most values held, until half of `exact_values` is left."""

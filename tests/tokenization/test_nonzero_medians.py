@@ -90,6 +90,23 @@ def test_state_is_bounded_whatever_the_number_of_values():
     assert max(sizes[20:]) < 1.3 * max(sizes[:10])
 
 
+@pytest.mark.parametrize("exact_values", [1, 2, 3, 10])
+def test_one_large_batch_is_held_in_pieces(exact_values):
+    rng = np.random.default_rng(5)
+    genes, values = rng.integers(0, 4, 95), rng.random(95) + 0.1
+    collected = NonzeroMedians(exact_values)
+    collected.update(genes, values)
+    held = collected.arrays()["held_values"]
+    assert len(held) <= exact_values
+    copy = NonzeroMedians.from_arrays(collected.arrays())
+    for name, array in copy.arrays().items():
+        assert array.tobytes() == collected.arrays()[name].tobytes()
+    weights = collected.arrays()["sketch_weights"]
+    assert weights.sum() + len(held) == 95
+    for gene, median in enumerate(collected.medians()):
+        assert rank_error(values[genes == gene], median) <= 0.05
+
+
 def test_the_same_values_in_the_same_order_give_the_same_bits():
     def collect():
         rng = np.random.default_rng(4)
