@@ -288,7 +288,8 @@ class GeneVocabulary:
 
         Args:
             data: an AnnData or several, or paths: files, folders, patterns; or `GeneMedians`,
-                e.g. of merged parts. Cells whose `filter_pass` in obs is not 1 are left out.
+                e.g. of merged parts, for which what is said on reading counts for nothing. Cells
+                whose `filter_pass` in obs is not 1 are left out.
             gene_key: the column of var with gene ids; where var has no "ensembl_id", or with
                 None, var_names. Version suffixes of Ensembl ids are dropped, columns of one gene
                 are summed and empty ids left out. Symbols come from the var column `symbol` or
