@@ -46,8 +46,11 @@ def stated_totals(
             f"{source.name} has no obs column {key!r}; it has "
             f"{', '.join(map(str, source.obs.columns)) or 'none'} (None sums the counts)"
         )
+    column = source.obs[key]
     try:
-        totals = pd.to_numeric(source.obs[key].astype(object)).to_numpy(np.float64)
+        # Categories that are numbers count as such.
+        numbers = column if pd.api.types.is_numeric_dtype(column) else column.astype(object)
+        totals = pd.to_numeric(numbers).to_numpy(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source.name}: obs[{key!r}] holds no numbers: {error}") from None
     return totals, key

@@ -31,7 +31,7 @@ from keras_geneformer.tokenization.work_directory import write_json
 PART_CELLS = 16_384
 """Cells of a part at most. Whatever the number of workers, the parts are the same."""
 
-_BATCH_CELLS = 4096
+_BATCH_CELLS = 2048
 
 # What is wrong with a file of counts, rather than with this program.
 FILE_ERRORS = (ValueError, OSError, TypeError)

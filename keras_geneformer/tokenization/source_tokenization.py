@@ -17,6 +17,7 @@ from keras_geneformer.tokenization.counts import (
 from keras_geneformer.tokenization.gene_identity import check_known_share, map_genes
 from keras_geneformer.tokenization.readers import CountSource
 from keras_geneformer.tokenization.report import SourceReport
+from keras_geneformer.tokenization.token_lists import id_dtype
 from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class TokenizedChunk:
     """Some tokenized cells.
 
     Attributes:
-        token_ids: flat, int32.
+        token_ids: flat, int16 or int32.
         lengths: of each cell.
         counts: counts per 10,000 beside the ids, float32; None where they are not kept.
         rows: the cells' rows in the source.
@@ -81,6 +82,7 @@ class SourceTokenization:
         known = self._genes.positions >= 0
         self._tokens = np.where(known, vocabulary.tokens[self._genes.positions], np.int32(-1))
         self._medians = vocabulary.medians[self._genes.positions]
+        self._id_dtype = id_dtype(vocabulary.size)
         self._frame: tuple[int, int] | None = None
         if vocabulary.cls_token_id is not None and vocabulary.eos_token_id is not None:
             self._frame = (vocabulary.cls_token_id, vocabulary.eos_token_id)
@@ -155,7 +157,8 @@ class SourceTokenization:
         self._total_counts += float(sums.sum())
         self._known_counts += float(known_sums.sum())
         lengths = ranked.lengths[kept]
-        return TokenizedChunk(ranked.token_ids, lengths, ranked.scaled, rows[kept], cells_read)
+        ids = ranked.token_ids.astype(self._id_dtype)
+        return TokenizedChunk(ids, lengths, ranked.scaled, rows[kept], cells_read)
 
     def report(self) -> SourceReport:
         """What was understood and dropped in the chunks so far."""

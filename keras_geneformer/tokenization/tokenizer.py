@@ -21,7 +21,7 @@ from keras_geneformer.tokenization.source_tokenization import (
     TokenizedChunk,
     log_report,
 )
-from keras_geneformer.tokenization.token_lists import TokenLists, id_dtype
+from keras_geneformer.tokenization.token_lists import TokenLists
 from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 if TYPE_CHECKING:
@@ -214,8 +214,7 @@ class RankValueTokenizer:
         rows = np.concatenate([chunk.rows for chunk in chunks])
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(np.concatenate([chunk.lengths for chunk in chunks]), out=offsets[1:])
-        dtype = id_dtype(self.vocabulary.size)
-        token_ids = np.concatenate([chunk.token_ids.astype(dtype) for chunk in chunks])
+        token_ids = np.concatenate([chunk.token_ids for chunk in chunks])
         counts = [chunk.counts for chunk in chunks if chunk.counts is not None]
         metadata = vocabulary_metadata(self.vocabulary) | {"report": report.to_dict()}
         return CellDataset.from_token_lists(
