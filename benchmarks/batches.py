@@ -48,9 +48,9 @@ def write_dataset(directory, cells):
     import pandas as pd
     import pyarrow as pa
 
-    from keras_geneformer.tokenization.arrow_format import read_dataset
-    from keras_geneformer.tokenization.dataset import CellDataset
-    from keras_geneformer.tokenization.token_lists import TokenLists
+    from keras_geneformer.tokenization.cells.arrow_format import read_dataset
+    from keras_geneformer.tokenization.cells.dataset import CellDataset
+    from keras_geneformer.tokenization.cells.token_lists import TokenLists
 
     rng = np.random.default_rng(0)
     genes = np.stack([rng.permutation(SIZE - 4)[:LENGTH] + 4 for _ in range(CELLS_A_FILE // 8)])
@@ -108,7 +108,7 @@ def work(face, directory, masked, batch_size, number):
     """Measure one face in this process; the figures as JSON."""
     from keras_geneformer.data.batch_source import BatchSource
     from keras_geneformer.data.masking import Masking
-    from keras_geneformer.tokenization.dataset import CellDataset
+    from keras_geneformer.tokenization.cells.dataset import CellDataset
 
     importlib.import_module(FACES[face])
     options = {"batch_size": batch_size, "shuffle": True, "max_length": LENGTH}

@@ -138,9 +138,9 @@ def run_stages(job):
     import numpy as np
 
     from keras_geneformer import GeneVocabulary
-    from keras_geneformer.tokenization.arrow_format import CellFileWriter
+    from keras_geneformer.tokenization.cells.arrow_format import CellFileWriter
     from keras_geneformer.tokenization.ranking import cell_sums, compile_kernels, rank_cells
-    from keras_geneformer.tokenization.readers import opened
+    from keras_geneformer.tokenization.readers.sources import opened
 
     compile_kernels()
     vocabulary = GeneVocabulary.load(job["dictionaries"], version="v1")

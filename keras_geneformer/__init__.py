@@ -11,16 +11,16 @@ __version__ = "0.1.0"
 
 _CONTENTS: dict[str, dict[str, str]] = {
     "tokenization": {
-        "GeneVocabulary": "vocabulary",
+        "GeneVocabulary": "genes.vocabulary",
         "RankValueTokenizer": "tokenizer",
-        "CellDataset": "dataset",
-        "tokenize_sentences": "cell_sentences",
-        "tokenize_sentence_files": "cell_sentences",
-        "cell_sentences": "sentence_export",
-        "write_cell_sentences": "sentence_export",
-        "RankModel": "rank_model",
-        "fit_rank_model": "rank_model",
-        "round_trip_correlation": "rank_model",
+        "CellDataset": "cells.dataset",
+        "tokenize_sentences": "sentences.cell_sentences",
+        "tokenize_sentence_files": "sentences.cell_sentences",
+        "cell_sentences": "sentences.sentence_export",
+        "write_cell_sentences": "sentences.sentence_export",
+        "RankModel": "sentences.rank_model",
+        "fit_rank_model": "sentences.rank_model",
+        "round_trip_correlation": "sentences.rank_model",
     },
     "data": {
         "BatchSource": "batch_source",

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import anndata
 
     from keras_geneformer.models.backbone import GeneformerBackbone
-    from keras_geneformer.tokenization.dataset import CellDataset
-    from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+    from keras_geneformer.tokenization.cells.dataset import CellDataset
+    from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 
 CELL_TYPES = ("B cell", "T cell", "monocyte")
 """The types of `synthetic_cells`."""
@@ -76,7 +76,7 @@ def tiny_vocabulary(cls: bool = False) -> "GeneVocabulary":
         >>> len(tiny_vocabulary()), tiny_vocabulary().size
         (120, 122)
     """
-    from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+    from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 
     names = ["<pad>", "<mask>", "<cls>", "<eos>"] if cls else ["<pad>", "<mask>"]
     genes, symbols = _gene_ids(), _symbols()

@@ -110,7 +110,9 @@ def test_ctrl_c_ends_quietly(monkeypatch, capsys):
     def interrupted(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_geneformer.tokenization.vocabulary.GeneVocabulary.load", interrupted)
+    monkeypatch.setattr(
+        "keras_geneformer.tokenization.genes.vocabulary.GeneVocabulary.load", interrupted
+    )
     assert run("tokenize", "--vocabulary", "v1", "x.h5ad", "--output", "x.dataset") == 130
     assert capsys.readouterr().err == "interrupted\n"
 

@@ -149,8 +149,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 @pytest.mark.tensors
 def test_guessing_by_frequency_costs_what_the_frequencies_say():
     from keras_geneformer.demo import frequency_loss
-    from keras_geneformer.tokenization.dataset import CellDataset
-    from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+    from keras_geneformer.tokenization.cells.dataset import CellDataset
+    from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 
     vocabulary = GeneVocabulary(["A", "B"], [2, 3], [1.0, 1.0])
     training = CellDataset([[2, 3], [2]], vocabulary=vocabulary)  # once more each: 3/5 and 2/5

@@ -7,7 +7,7 @@ import pytest
 
 from keras_geneformer.description_plot import plot_description
 from keras_geneformer.testing import synthetic_dataset, tiny_vocabulary
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 
 def test_lengths_and_tokens_are_drawn(tmp_path):

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from keras_geneformer import hub
-from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 
 OTHER = "0123456789abcdef0123456789abcdef01234567"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keras_geneformer.cli.output import draw_or_say_why_not, file_of, written_whole
 
 if TYPE_CHECKING:
-    from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+    from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:

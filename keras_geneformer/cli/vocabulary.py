@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from keras_geneformer.cli.counts_options import add_counts_options, counts_options
 
 if TYPE_CHECKING:
-    from keras_geneformer.tokenization.gene_medians import GeneMedians
+    from keras_geneformer.tokenization.medians.gene_medians import GeneMedians
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -129,7 +129,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _read(options: argparse.Namespace) -> "GeneMedians":
-    from keras_geneformer.tokenization.median_fitting import fit_medians
+    from keras_geneformer.tokenization.medians.median_fitting import fit_medians
 
     return fit_medians(
         options.files,
@@ -142,7 +142,7 @@ def _read(options: argparse.Namespace) -> "GeneMedians":
 
 def _merged(paths: Sequence[str]) -> "GeneMedians":
     """The parts, in the order given."""
-    from keras_geneformer.tokenization.gene_medians import GeneMedians
+    from keras_geneformer.tokenization.medians.gene_medians import GeneMedians
 
     merged = GeneMedians.load(paths[0])
     for path in paths[1:]:

@@ -62,7 +62,7 @@ class BatchSource:
 
     Example:
         >>> import numpy as np
-        >>> from keras_geneformer.tokenization.dataset import CellDataset
+        >>> from keras_geneformer.tokenization.cells.dataset import CellDataset
         >>> cells = CellDataset([np.arange(2, 2 + n) for n in (5, 30, 17)])
         >>> source = BatchSource(cells, batch_size=2)
         >>> len(source), source[0][0]["token_ids"].shape, source.rows(0).tolist()

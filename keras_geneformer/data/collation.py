@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_geneformer.tokenization.token_lists import TokenLists
+from keras_geneformer.tokenization.cells.token_lists import TokenLists
 
 
 def collate(

@@ -32,7 +32,7 @@ class CellBatches(BatchSource, keras.utils.PyDataset):
 
     Example:
         >>> import numpy as np
-        >>> from keras_geneformer.tokenization.dataset import CellDataset
+        >>> from keras_geneformer.tokenization.cells.dataset import CellDataset
         >>> cells = CellDataset([np.arange(2, 2 + n) for n in (5, 30, 17)])
         >>> batches = CellBatches(cells, batch_size=2)
         >>> len(batches), batches[0][0]["token_ids"].shape, batches.rows(0).tolist()

@@ -121,8 +121,8 @@ def _run(directory: Path, seed: int, progress: bool) -> tuple[_Findings, str]:
 
     with clock("reading 700 cells, fitting a vocabulary, tokenizing"):
         from keras_geneformer.demo.cells import LABEL_KEY, pbmc68k_counts
+        from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
         from keras_geneformer.tokenization.tokenizer import RankValueTokenizer
-        from keras_geneformer.tokenization.vocabulary import GeneVocabulary
         from keras_geneformer.training.splits import split_by_cell
 
         adata = pbmc68k_counts()

@@ -13,8 +13,8 @@ from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.models.published import load_published
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.publishing import publish_directory
-from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.tokenization.readers import CountSource
+from keras_geneformer.tokenization.readers.sources import CountSource
 
 logger = logging.getLogger(__name__)
 

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.tokenization.arrow_format import CellFileWriter, digest
+from keras_geneformer.tokenization.cells.arrow_format import CellFileWriter, digest
+from keras_geneformer.tokenization.cells.obs_schema import ObsLook, ObsSchema, look_at_obs
+from keras_geneformer.tokenization.cells.token_lists import id_dtype
 from keras_geneformer.tokenization.collected_messages import Message, collected_messages
-from keras_geneformer.tokenization.obs_schema import ObsLook, ObsSchema, look_at_obs
-from keras_geneformer.tokenization.readers import opened
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.readers.sources import opened
 from keras_geneformer.tokenization.source_tokenization import (
     SourceOptions,
     SourceTokenization,
     TokenizedChunk,
 )
-from keras_geneformer.tokenization.token_lists import id_dtype
-from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.work_directory import write_json
 
 PART_CELLS = 16_384

@@ -13,12 +13,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from keras_geneformer.tokenization.arrow_format import (
+from keras_geneformer.tokenization.cells.arrow_format import (
     RESERVED,
     cell_schema,
     is_dataset_directory,
     write_manifest,
 )
+from keras_geneformer.tokenization.cells.dataset import vocabulary_metadata
+from keras_geneformer.tokenization.cells.obs_schema import ObsSchema
+from keras_geneformer.tokenization.cells.token_lists import id_dtype
 from keras_geneformer.tokenization.collected_messages import say
 from keras_geneformer.tokenization.corpus_parts import (
     FileLook,
@@ -30,8 +33,7 @@ from keras_geneformer.tokenization.corpus_parts import (
     tokenize_parts,
     vocabulary_in,
 )
-from keras_geneformer.tokenization.dataset import vocabulary_metadata
-from keras_geneformer.tokenization.obs_schema import ObsSchema
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.processes import SameProcess, worker_pool
 from keras_geneformer.tokenization.ranking import compile_kernels
 from keras_geneformer.tokenization.report import (
@@ -41,8 +43,6 @@ from keras_geneformer.tokenization.report import (
     joined_reports,
 )
 from keras_geneformer.tokenization.source_tokenization import SourceOptions, log_report
-from keras_geneformer.tokenization.token_lists import id_dtype
-from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.work_directory import WorkDirectory, work_directory
 
 logger = logging.getLogger(__name__)

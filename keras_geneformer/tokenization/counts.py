@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from keras_geneformer.tokenization.readers import CountSource
+from keras_geneformer.tokenization.readers.sources import CountSource
 
 logger = logging.getLogger(__name__)
 

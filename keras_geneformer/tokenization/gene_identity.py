@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from keras_geneformer.tokenization.readers import CountSource
-from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.readers.sources import CountSource
 
 logger = logging.getLogger(__name__)
 

@@ -9,16 +9,16 @@ import scipy.sparse as sp
 
 from keras_geneformer.tokenization import ranking
 from keras_geneformer.tokenization.cell_totals import check_totals, stated_totals
+from keras_geneformer.tokenization.cells.token_lists import id_dtype
 from keras_geneformer.tokenization.counts import (
     check_entries,
     check_not_logarithms,
     sample_cells,
 )
 from keras_geneformer.tokenization.gene_identity import check_known_share, map_genes
-from keras_geneformer.tokenization.readers import CountSource
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.readers.sources import CountSource
 from keras_geneformer.tokenization.report import SourceReport
-from keras_geneformer.tokenization.token_lists import id_dtype
-from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 logger = logging.getLogger(__name__)
 

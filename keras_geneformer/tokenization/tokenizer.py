@@ -10,10 +10,12 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_geneformer.tokenization.cell_totals import DEFAULT_N_COUNTS_KEY
+from keras_geneformer.tokenization.cells.dataset import CellDataset, vocabulary_metadata
+from keras_geneformer.tokenization.cells.token_lists import TokenLists
 from keras_geneformer.tokenization.corpus_tokenization import tokenize_corpus
-from keras_geneformer.tokenization.dataset import CellDataset, vocabulary_metadata
 from keras_geneformer.tokenization.gene_identity import DEFAULT_GENE_KEY
-from keras_geneformer.tokenization.readers import expand_paths, opened, require_anndata
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.readers.sources import expand_paths, opened, require_anndata
 from keras_geneformer.tokenization.report import TokenizationReport
 from keras_geneformer.tokenization.source_tokenization import (
     SourceOptions,
@@ -21,8 +23,6 @@ from keras_geneformer.tokenization.source_tokenization import (
     TokenizedChunk,
     log_report,
 )
-from keras_geneformer.tokenization.token_lists import TokenLists
-from keras_geneformer.tokenization.vocabulary import GeneVocabulary
 
 if TYPE_CHECKING:
     import anndata

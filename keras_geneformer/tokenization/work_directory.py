@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keras_geneformer.tokenization.arrow_format import data_file
+from keras_geneformer.tokenization.cells.arrow_format import data_file
 from keras_geneformer.tokenization.publishing import check_destination, take_name
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from keras_geneformer.testing import (
     tiny_backbone,
     tiny_vocabulary,
 )
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 pytestmark = pytest.mark.tensors
 

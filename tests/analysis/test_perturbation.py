@@ -4,7 +4,7 @@ import pytest
 from keras_geneformer.analysis.perturbation import COLUMNS, deletions, perturb
 from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 pytestmark = pytest.mark.tensors
 

@@ -11,7 +11,7 @@ from keras_geneformer.data.grain_batches import grain_batches
 from keras_geneformer.data.loader import CellBatches
 from keras_geneformer.data.masking import Masking
 from keras_geneformer.data.tensorflow_batches import tensorflow_batches
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 pytestmark = pytest.mark.tensors
 

@@ -12,8 +12,8 @@ from keras_geneformer.analysis.pooling import check_pooling
 from keras_geneformer.data import compatibility
 from keras_geneformer.data.batch_source import BatchSource
 from keras_geneformer.data.compatibility import check_vocabulary
-from keras_geneformer.tokenization.dataset import CellDataset
-from keras_geneformer.tokenization.token_lists import TokenLists
+from keras_geneformer.tokenization.cells.dataset import CellDataset
+from keras_geneformer.tokenization.cells.token_lists import TokenLists
 
 STATUS = Path("/proc/self/status")
 FILES, CELLS, LENGTH = 32, 512, 2048

@@ -9,7 +9,7 @@ from keras_geneformer.data.batch_source import BatchSource
 from keras_geneformer.data.batch_stream import BatchStream
 from keras_geneformer.data.buckets import plan_batches
 from keras_geneformer.data.masking import Masking
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 SPECIAL = {"<pad>": 0, "<mask>": 1}
 some_lengths = st.lists(st.integers(1, 60), min_size=1, max_size=40)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_geneformer.data.collation import collate
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 
 def test_pads_on_the_right():

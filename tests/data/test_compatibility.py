@@ -3,7 +3,7 @@ import pytest
 
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.testing import tiny_vocabulary
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 VOCABULARY = tiny_vocabulary()
 

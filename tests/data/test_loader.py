@@ -8,7 +8,7 @@ from keras_geneformer.data.masking import Masking
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.testing import tiny_backbone, tiny_vocabulary
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 pytestmark = pytest.mark.tensors
 

@@ -12,7 +12,7 @@ from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.models.presets import preset_vocabulary
 from keras_geneformer.testing import tiny_backbone, tiny_vocabulary
-from keras_geneformer.tokenization.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 
 pytestmark = pytest.mark.tensors
 

@@ -7,7 +7,7 @@ import pytest
 from keras_geneformer.analysis.cell_embedding import embed_cells
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 pytestmark = pytest.mark.tensors
 

@@ -6,7 +6,7 @@ import pytest
 
 from keras_geneformer.analysis.perturbation import perturb
 from keras_geneformer.models.backbone import GeneformerBackbone
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 pytestmark = pytest.mark.tensors
 

@@ -16,7 +16,7 @@ from keras_geneformer import CellDataset, RankValueTokenizer
 from keras_geneformer.cli import main
 from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
 from keras_geneformer.tokenization import corpus_parts, work_directory
-from keras_geneformer.tokenization.arrow_format import CellFileWriter
+from keras_geneformer.tokenization.cells.arrow_format import CellFileWriter
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ _KILLED = """
     from keras_geneformer import RankValueTokenizer
     from keras_geneformer.testing import tiny_vocabulary
     from keras_geneformer.tokenization import corpus_parts, work_directory
-    from keras_geneformer.tokenization.arrow_format import CellFileWriter
+    from keras_geneformer.tokenization.cells.arrow_format import CellFileWriter
 
     corpus_parts.PART_CELLS = 8
     calls = 0

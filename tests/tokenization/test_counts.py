@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from keras_geneformer import RankValueTokenizer
 from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
 from keras_geneformer.tokenization.counts import check_not_logarithms
-from keras_geneformer.tokenization.readers import anndata_source
+from keras_geneformer.tokenization.readers.sources import anndata_source
 
 REMEDY = 'Use raw counts: they often stand in a layer (layer="counts") or in .raw (layer="raw")'
 

@@ -5,12 +5,14 @@ import sys
 import pytest
 
 from keras_geneformer.tokenization import publishing
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.tokenization.publishing import publish_directory
 
 KILLED = """
 import os, signal, sys
-from keras_geneformer.tokenization import arrow_format, dataset, publishing
+from keras_geneformer.tokenization import publishing
+from keras_geneformer.tokenization.cells import arrow_format
+from keras_geneformer.tokenization.cells import dataset
 
 def die(*_arguments, **_options):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -4,7 +4,7 @@ import pytest
 
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.testing import synthetic_dataset, tiny_backbone
-from keras_geneformer.tokenization.dataset import CellDataset
+from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.training.pretraining import pretrain
 
 pytestmark = pytest.mark.tensors

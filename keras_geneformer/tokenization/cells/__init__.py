@@ -1,0 +1,1 @@
+"""Tokenized cells: in memory, on disk, and what is done with them."""

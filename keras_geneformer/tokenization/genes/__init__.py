@@ -1,0 +1,1 @@
+"""Genes: vocabularies, where they come from, and the tables that name genes."""

@@ -1,0 +1,51 @@
+"""Finds a vocabulary by what users call it: a published version, or a directory."""
+
+from pathlib import Path
+from typing import Any
+
+from keras_geneformer.tokenization.genes.published_vocabulary import (
+    VERSIONS,
+    fetch_published,
+    find_published,
+    read_published,
+)
+from keras_geneformer.tokenization.genes.vocabulary_format import MANIFEST, read_vocabulary
+
+
+def read_fields(
+    source: str | Path,
+    version: str | None,
+    revision: str | None,
+    cache_dir: str | Path | None,
+) -> tuple[dict[str, Any], tuple[Path, str] | None]:
+    """The fields of a `GeneVocabulary` (see `GeneVocabulary.load` for the arguments).
+
+    Returns:
+        The fields; and the directory and the checksum that it states, where it states one.
+
+    Raises:
+        FileNotFoundError: no such directory, or it holds no vocabulary, or a file is missing.
+        ValueError: a file is damaged or holds what a vocabulary may not hold.
+        ConnectionError: the hub was not reached and its cache has no copy.
+    """
+    if version is not None and version not in VERSIONS:
+        raise ValueError(f'version is {version!r}; expected "v1" or "v2"')
+    if isinstance(source, str) and source.lower() in VERSIONS:
+        return fetch_published(VERSIONS[source.lower()], revision, cache_dir), None
+    directory = Path(source)
+    if not directory.is_dir():
+        raise FileNotFoundError(
+            f'{directory} is no directory; expected "v1", "v2" or a directory that holds a '
+            "vocabulary"
+        )
+    for place in (directory, directory / "vocabulary"):
+        if (place / MANIFEST).is_file():
+            fields, checksum = read_vocabulary(place)
+            return fields, (place, checksum)
+    found = find_published(directory, version)
+    if found is None:
+        raise FileNotFoundError(
+            f"{directory} holds no vocabulary: neither {MANIFEST} nor the published pickles "
+            "(token_dictionary_gc30M.pkl or token_dictionary_gc104M.pkl and their companions)"
+        )
+    return read_published(*found), None

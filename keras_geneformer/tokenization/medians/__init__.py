@@ -1,0 +1,1 @@
+"""Nonzero medians of genes over a corpus, and the vocabularies fitted from them."""

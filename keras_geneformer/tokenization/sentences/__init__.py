@@ -1,0 +1,1 @@
+"""Cell sentences (Cell2Sentence): genes named in the order of their expression."""
