@@ -29,6 +29,23 @@ class SameProcess(Executor):
         return future
 
 
+class _Cancelling(Executor):
+    """An executor that, when it is shut down, does not begin what waits (loky's own does)."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._futures: list[Future] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        self._futures.append(self._pool.submit(fn, *args, **kwargs))
+        return self._futures[-1]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
+        for future in self._futures:
+            future.cancel()
+        self._pool.shutdown(wait=wait)
+
+
 @contextmanager
 def worker_pool(workers: int) -> Iterator[Executor]:
     """So many processes to run functions of this package in; for 1, this process itself.
@@ -63,8 +80,8 @@ def worker_pool(workers: int) -> Iterator[Executor]:
     # Unlike `multiprocessing`'s own, its processes do not import the user's script again.
     from joblib.externals.loky import ProcessPoolExecutor as FreshProcesses
 
-    fresh = FreshProcesses(workers)
+    fresh = _Cancelling(FreshProcesses(workers))
     try:
         yield fresh
     finally:
-        fresh.shutdown(kill_workers=True)
+        fresh.shutdown()

@@ -1,7 +1,6 @@
 import errno
 import json
 import logging
-import os
 import re
 import signal
 import subprocess
@@ -91,7 +90,7 @@ def test_counts_are_kept_beside_the_ids(tmp_path, files):
 
 
 _KILLED = """
-    import os, signal, sys
+    import errno, os, signal, sys
     from keras_geneformer import RankValueTokenizer
     from keras_geneformer.testing import tiny_vocabulary
     from keras_geneformer.tokenization import corpus_parts, work_directory
@@ -109,16 +108,35 @@ _KILLED = """
             return function(*arguments)
         return run
 
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     files, output, place, survive = sys.argv[1:]
-    if place == "write":
+    workers = 1
+    if place == "full":
+        CellFileWriter.write, workers = full, 2
+    elif place == "worker":
+        CellFileWriter.write, workers = dying(CellFileWriter.write, 0), 2
+    elif place == "write":
         CellFileWriter.write = dying(CellFileWriter.write, int(survive))
     elif place == "rename":
         work_directory.os.rename = dying(os.rename, int(survive))
         # The first renaming is that of the vocabulary.
     else:
         work_directory.take_name = dying(work_directory.take_name, 0)
-    RankValueTokenizer(tiny_vocabulary(cls=True)).tokenize_files(files, output)
+    tokenizer = RankValueTokenizer(tiny_vocabulary(cls=True))
+    try:
+        tokenizer.tokenize_files(files, output, workers=workers, skip_broken=True)
+    except OSError as error:
+        print(type(error).__name__, error)
 """
+
+
+def in_a_process(files, output, place, survive=0):
+    """With workers that are forked, and so do what they are told here."""
+    command = [sys.executable, "-c", textwrap.dedent(_KILLED), str(files), str(output)]
+    command += [place, str(survive)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +145,7 @@ _KILLED = """
 def test_kill_at_any_moment_and_go_on(tmp_path, files, caplog, place, survive):
     output = tmp_path / "x.dataset"
     CellDataset([[5]]).save(output)
-    command = [sys.executable, "-c", textwrap.dedent(_KILLED), str(files), str(output)]
-    killed = subprocess.run([*command, place, str(survive)], capture_output=True, timeout=100)
+    killed = in_a_process(files, output, place, survive)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert CellDataset.load(output)[0].tolist() == [5]
     work = tmp_path / ".x.dataset.partial"
@@ -229,8 +246,7 @@ def test_all_files_broken(tmp_path, files):
     assert [path.name for path in tmp_path.iterdir()] == ["counts"]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_disk_full(tmp_path, files, monkeypatch, workers):
+def test_disk_full(tmp_path, files, monkeypatch):
     output = tmp_path / "x.dataset"
     CellDataset([[5]]).save(output)
     write, written = CellFileWriter.write, []
@@ -244,22 +260,23 @@ def test_disk_full(tmp_path, files, monkeypatch, workers):
     with monkeypatch.context() as patch:
         patch.setattr(CellFileWriter, "write", full)
         with pytest.raises(OSError, match="cannot be written") as caught:
-            tokenizer().tokenize_files(files, output, workers=workers, skip_broken=True)
-    assert str(caught.value) == (
+            tokenizer().tokenize_files(files, output, skip_broken=True)
+    message = (
         f"{output} cannot be written: No space left on device. Finished parts are kept: make "
         "room and run again"
     )
+    assert str(caught.value) == message
     assert CellDataset.load(output)[0].tolist() == [5]
+    assert in_a_process(files, output, "full").stdout == f"OSError {message}\n"
     assert len(tokenizer().tokenize_files(files, output)) == 60
 
 
-def test_a_worker_that_is_killed(tmp_path, files, monkeypatch):
-    def die(*_arguments):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(CellFileWriter, "write", die)
-    with pytest.raises(ChildProcessError, match=r"^a worker process was killed, perhaps as mem"):
-        tokenizer().tokenize_files(files, tmp_path / "x.dataset", workers=2)
+def test_a_worker_that_is_killed(tmp_path, files):
+    said = in_a_process(files, tmp_path / "x.dataset", "worker").stdout
+    assert said == (
+        "ChildProcessError a worker process was killed, perhaps as memory ran out: run again with "
+        "fewer workers. Finished parts are kept\n"
+    )
     assert not (tmp_path / "x.dataset").exists()
 
 

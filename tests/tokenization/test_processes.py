@@ -8,11 +8,17 @@ from keras_geneformer.tokenization.processes import SameProcess, worker_pool
 
 # A script without `if __name__ == "__main__"`, as people write them, that holds a backend.
 _SCRIPT = """
-import math, sys, types
+import math, sys, time, types
 sys.modules["torch"] = types.ModuleType("torch")
 from keras_geneformer.tokenization.processes import worker_pool
 with worker_pool(2) as pool:
-    print(type(pool).__module__, list(pool.map(math.factorial, [3, 4])))
+    print(type(pool._pool).__module__, list(pool.map(math.factorial, [3, 4])))
+try:
+    with worker_pool(2) as pool:
+        futures = [pool.submit(time.sleep, 0.2) for _ in range(50)]
+        raise ValueError("stopped")
+except ValueError as error:
+    print(error, sum(future.cancelled() for future in futures) > 30)
 """
 
 
@@ -41,4 +47,5 @@ def test_with_a_backend_loaded_processes_start_anew():
         [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, timeout=60, check=True
     )
     assert result.stdout.startswith("joblib.externals.loky")
-    assert result.stdout.strip().endswith("[6, 24]")
+    assert result.stdout.strip().endswith("[6, 24]\nstopped True")
+    assert not result.stderr

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from keras_geneformer.testing import synthetic_dataset, tiny_vocabulary
-from keras_geneformer.tokenization import description as module
+from keras_geneformer.tokenization.cells import description as module
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.tokenization.cells.description import token_frequencies
 

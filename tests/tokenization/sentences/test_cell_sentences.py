@@ -10,9 +10,9 @@ from hypothesis.strategies import data, floats, lists, sampled_from
 from scipy.stats import spearmanr
 
 from keras_geneformer.testing import tiny_vocabulary
-from keras_geneformer.tokenization import cell_sentences as module
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.sentences import cell_sentences as module
 from keras_geneformer.tokenization.sentences.cell_sentences import (
     tokenize_sentence_files,
     tokenize_sentences,

@@ -8,9 +8,9 @@ import pytest
 import scipy.sparse as sp
 
 from keras_geneformer.testing import synthetic_cells, synthetic_dataset, tiny_vocabulary
-from keras_geneformer.tokenization import sentence_export as module
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.sentences import sentence_export as module
 from keras_geneformer.tokenization.sentences.cell_sentences import (
     tokenize_sentence_files,
     tokenize_sentences,
