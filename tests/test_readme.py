@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import anndata
@@ -43,9 +44,12 @@ def test_python_example_runs(folder, reference, dictionaries):
     assert names["adata"].obsm["X_geneformer"].shape == (len(names["adata"]), 32)
 
 
-def test_shell_example_runs(folder, reference, dictionaries):
-    (text,) = [block for block in blocks("") if "keras-geneformer tokenize" in block]
-    text = text.replace("--vocabulary v1", f"--vocabulary {dictionaries / 'V1'}")
+def test_shell_examples_run(folder, reference, dictionaries):
+    (folder / "atlas").mkdir()
+    shutil.copy("heart.h5ad", folder / "atlas")
+    examples = [block for block in blocks("") if "keras-geneformer tokenize" in block]
+    assert len(examples) == 2
+    text = "".join(examples).replace("--vocabulary v1", f"--vocabulary {dictionaries / 'V1'}")
     text = text.replace(CHECKPOINT, str(reference / "checkpoints" / "tiny-v1"))
     for line in text.splitlines():
         program, *arguments = shlex.split(line)
@@ -56,6 +60,9 @@ def test_shell_example_runs(folder, reference, dictionaries):
         "heart_cell_types",
         "labels.csv",
         "heart_embedded.h5ad",
+        "atlas.dataset",
+        "atlas.png",
+        "atlas_vocabulary",
     }
 
 
