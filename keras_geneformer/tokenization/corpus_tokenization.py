@@ -84,8 +84,10 @@ def tokenize_corpus(
         OSError: the output cannot be written.
     """
     with work_directory(output, is_dataset_directory) as directory:
-        vocabulary.save(directory / "vocabulary")
-        place = str(directory.absolute() / "vocabulary")
+        # Its name says what is in it: a process keeps what it loaded from a place, and a later
+        # call may write the same output with another vocabulary.
+        place = str(directory.absolute() / f"vocabulary-{_identity(vocabulary)}")
+        vocabulary.save(place)
         if workers > 1:
             # Forked processes find both in memory.
             vocabulary_in(place)
@@ -167,14 +169,15 @@ def _check_columns(looks: list[FileLook], columns: list[str] | None) -> None:
         )
 
 
+def _identity(vocabulary: GeneVocabulary) -> str:
+    """Tells vocabularies apart also by their aliases, which the checksum leaves out."""
+    content = [vocabulary.checksum, sorted(vocabulary.aliases.items())]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
 def _common(vocabulary: GeneVocabulary, options: SourceOptions, schema: ObsSchema) -> str:
     """Says what the parts of a corpus have in common: where it differs, none is taken up again."""
-    content = [
-        vocabulary.checksum,
-        sorted(vocabulary.aliases.items()),
-        asdict(options),
-        str(schema),
-    ]
+    content = [_identity(vocabulary), asdict(options), str(schema)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

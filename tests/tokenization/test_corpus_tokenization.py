@@ -179,6 +179,23 @@ def test_a_changed_file_or_option_is_not_taken_up_again(tmp_path, files, monkeyp
     assert len(cells) == 61
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_another_vocabulary_for_the_same_output(tmp_path, files, workers):
+    adata = synthetic_cells(20, seed=0)
+    adata.var["ensembl_id"] = ["another name", *adata.var["ensembl_id"][1:]]
+    adata.write_h5ad(files / "0.h5ad")
+    plain, alias = tiny_vocabulary(), tiny_vocabulary()
+    first = synthetic_cells(20, seed=0).var["ensembl_id"].iloc[0]
+    alias.aliases["ANOTHER NAME"] = first
+    assert plain.checksum == alias.checksum
+    for vocabulary in (tiny_vocabulary(cls=True), plain, alias):
+        cells = RankValueTokenizer(vocabulary).tokenize_files(
+            files, tmp_path / "x.dataset", workers=workers
+        )
+        expected = RankValueTokenizer(vocabulary)(adata)
+        assert cells.subset(range(20)).token_ids.tolist() == expected.token_ids.tolist()
+
+
 def test_two_writers(tmp_path, files):
     output = tmp_path / "x.dataset"
     with work_directory.work_directory(output, lambda path: False) as directory:
