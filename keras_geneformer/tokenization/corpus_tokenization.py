@@ -121,7 +121,10 @@ def tokenize_corpus(
                 "room and run again"
             ) from error
         except KeyboardInterrupt:
-            logger.warning("finished parts are kept in %s: the same call goes on there", directory)
+            if any(directory.glob("parts/*.json")):
+                logger.warning(
+                    "finished parts are kept in %s: the same call goes on there", directory
+                )
             raise
         if broken and not skip_broken:
             raise ValueError("\n".join(broken.values()))

@@ -1,7 +1,10 @@
 """Where work on files runs: in this process, in some others, or on a cluster."""
 
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -29,21 +32,29 @@ class SameProcess(Executor):
         return future
 
 
-class _Cancelling(Executor):
-    """An executor that, when it is shut down, does not begin what waits (loky's own does)."""
+def _follow(alive: int, held: int) -> None:
+    """Make a forked worker end when its parent closes a pipe, or dies, which closes it too.
 
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool
-        self._futures: list[Future] = []
+    Else workers of a parent that was killed would wait for ever, with the files that it held open
+    and locked.
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        self._futures.append(self._pool.submit(fn, *args, **kwargs))
-        return self._futures[-1]
+    Args:
+        alive: the end of the pipe to read, which ends with the parent.
+        held: the other end, which the parent alone should hold.
+    """
+    os.close(held)
+    _leave_interruptions()
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
-        for future in self._futures:
-            future.cancel()
-        self._pool.shutdown(wait=wait)
+    def wait() -> None:
+        os.read(alive, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _leave_interruptions() -> None:
+    """Leave Ctrl-C, which reaches all processes of a terminal, to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
@@ -52,7 +63,8 @@ def worker_pool(workers: int) -> Iterator[Executor]:
 
     Processes are forked where nothing forbids it, as they then start at once. Where a backend
     (TensorFlow, JAX, PyTorch) is loaded, or the system cannot fork safely, they start anew, which
-    takes some seconds.
+    takes some seconds. Where the block fails or is interrupted they are ended at once, whatever
+    they are doing; forked ones also where this process is killed.
 
     Args:
         workers: 1 or more.
@@ -71,17 +83,33 @@ def worker_pool(workers: int) -> Iterator[Executor]:
         yield SameProcess()
         return
     if sys.platform.startswith("linux") and not any(name in sys.modules for name in _THREADED):
-        forked = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"))
-        try:
+        with _forked(workers) as forked:
             yield forked
-        finally:
-            forked.shutdown(cancel_futures=True)
         return
     # Unlike `multiprocessing`'s own, its processes do not import the user's script again.
     from joblib.externals.loky import ProcessPoolExecutor as FreshProcesses
 
-    fresh = _Cancelling(FreshProcesses(workers))
+    fresh = FreshProcesses(workers, initializer=_leave_interruptions)
     try:
         yield fresh
+    except BaseException:
+        fresh.shutdown(kill_workers=True)
+        raise
+    fresh.shutdown()
+
+
+@contextmanager
+def _forked(workers: int) -> Iterator[Executor]:
+    alive, held = os.pipe()
+    ends = [held]
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(workers, context, initializer=_follow, initargs=(alive, held))
+    try:
+        yield pool
+    except BaseException:
+        os.close(ends.pop())
+        raise
     finally:
-        fresh.shutdown()
+        pool.shutdown(cancel_futures=True)
+        for end in (alive, *ends):
+            os.close(end)
