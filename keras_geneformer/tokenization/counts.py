@@ -44,6 +44,25 @@ def check_entries(source: CountSource, cells: np.ndarray, rows: sp.csr_matrix) -
     )
 
 
+def checked_rows(source: CountSource, cells: np.ndarray, rows: sp.csr_matrix) -> sp.csr_matrix:
+    """Counts of some cells, each gene once: entries of one place are summed.
+
+    Args:
+        source, cells, rows: see `check_entries`.
+
+    Returns:
+        The rows, or a copy where there was anything to sum.
+
+    Raises:
+        ValueError: see `check_entries`.
+    """
+    check_entries(source, cells, rows)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
+
+
 @dataclass(frozen=True)
 class SampledCells:
     """Some cells of a source: their numbers and their rows."""

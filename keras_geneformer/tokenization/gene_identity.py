@@ -16,17 +16,10 @@ logger = logging.getLogger(__name__)
 
 VAR_NAMES = "var_names"
 DEFAULT_GENE_KEY = "ensembl_id"
-_OTHER_KEYS = (
-    "gene_ids",
-    "gene_id",
-    "feature_id",
-    "symbol",
-    "gene_symbol",
-    "gene_symbols",
-    "gene_name",
-    "feature_name",
-    "gene_short_name",
-)
+SYMBOL_KEYS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "feature_name")
+"""Columns of var that hold gene symbols; the first that is there counts."""
+
+_OTHER_KEYS = ("gene_ids", "gene_id", "feature_id", *SYMBOL_KEYS, "gene_short_name")
 _CAUSES = {
     r"ENSG\d{11}(\.\d+)?": "human Ensembl ids this vocabulary does not have",
     r"ENSMUSG\d+(\.\d+)?": "mouse Ensembl ids: use a mouse vocabulary or map to human orthologs",

@@ -11,8 +11,8 @@ from keras_geneformer.tokenization import ranking
 from keras_geneformer.tokenization.cell_totals import check_totals, stated_totals
 from keras_geneformer.tokenization.cells.token_lists import id_dtype
 from keras_geneformer.tokenization.counts import (
-    check_entries,
     check_not_logarithms,
+    checked_rows,
     sample_cells,
 )
 from keras_geneformer.tokenization.gene_identity import check_known_share, map_genes
@@ -119,10 +119,7 @@ class SourceTokenization:
             yield self._tokenize(matrix, rows, last - first)
 
     def _tokenize(self, matrix: sp.csr_matrix, rows: np.ndarray, cells_read: int) -> TokenizedChunk:
-        check_entries(self._source, rows, matrix)
-        if not matrix.has_canonical_format:
-            matrix = matrix.copy()
-            matrix.sum_duplicates()
+        matrix = checked_rows(self._source, rows, matrix)
         counts, columns = matrix.data, matrix.indices.astype(np.int32, copy=False)
         if counts.dtype != np.float32:
             counts = counts.astype(np.float64)

@@ -22,7 +22,7 @@ from keras_geneformer.tokenization.cells.cell_operations import CellOperations
 from keras_geneformer.tokenization.cells.obs_columns import decode_obs, encode_obs
 from keras_geneformer.tokenization.cells.token_lists import TokenLists, id_dtype
 from keras_geneformer.tokenization.publishing import publish_directory
-from keras_geneformer.tokenization.sentences.sentence_report import read_report
+from keras_geneformer.tokenization.sentence_report import read_report
 
 if TYPE_CHECKING:
     from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary

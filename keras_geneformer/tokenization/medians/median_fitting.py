@@ -13,9 +13,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from keras_geneformer.tokenization.cell_totals import check_totals, stated_totals
-from keras_geneformer.tokenization.counts import check_entries, check_not_logarithms
-from keras_geneformer.tokenization.gene_identity import DEFAULT_GENE_KEY, VAR_NAMES
+from keras_geneformer.tokenization.cell_totals import (
+    DEFAULT_N_COUNTS_KEY,
+    check_totals,
+    stated_totals,
+)
+from keras_geneformer.tokenization.counts import check_not_logarithms, checked_rows
+from keras_geneformer.tokenization.gene_identity import DEFAULT_GENE_KEY, SYMBOL_KEYS, VAR_NAMES
 from keras_geneformer.tokenization.genes.vocabulary_checks import without_version
 from keras_geneformer.tokenization.medians.gene_medians import GeneMedians
 from keras_geneformer.tokenization.medians.nonzero_medians import EXACT_VALUES
@@ -27,7 +31,6 @@ from keras_geneformer.tokenization.source_tokenization import filter_pass
 logger = logging.getLogger(__name__)
 
 _CHUNK_CELLS = 512  # the bits of a sketch depend on it
-_SYMBOL_KEYS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "feature_name")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def fit_medians(
     data: Any,
     *,
     gene_key: str | None = DEFAULT_GENE_KEY,
-    n_counts_key: str | None = "n_counts",
+    n_counts_key: str | None = DEFAULT_N_COUNTS_KEY,
     layer: str | None = None,
     biotype_key: str | None = None,
     check_counts: bool = True,
@@ -184,10 +187,7 @@ def _source_medians(
             rows = start + np.flatnonzero(passed[start : start + read])
             if len(rows) < read:
                 matrix = matrix[rows - start]
-            check_entries(source, rows, matrix)
-            if not matrix.has_canonical_format:
-                matrix = matrix.copy()
-                matrix.sum_duplicates()
+            matrix = checked_rows(source, rows, matrix)
             sums = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
             if totals is not None:
                 check_totals(source, totals, rows[sums > 0], str(key))
@@ -219,7 +219,7 @@ def _gene_ids(source: CountSource, gene_key: str | None) -> list[str]:
 
 
 def _symbols(source: CountSource, ids: list[str]) -> list[str]:
-    key = next((key for key in _SYMBOL_KEYS if key in source.var), None)
+    key = next((key for key in SYMBOL_KEYS if key in source.var), None)
     names = source.var.index if key is None else source.var[key].astype(object)
     texts = [name.strip() if isinstance(name, str) else "" for name in names]
     return [text if text.upper() != gene.upper() else "" for gene, text in zip(ids, texts)]

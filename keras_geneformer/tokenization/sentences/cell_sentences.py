@@ -21,13 +21,13 @@ from keras_geneformer.tokenization.cells.cell_tables import CellTable, open_tabl
 from keras_geneformer.tokenization.cells.dataset import CellDataset, vocabulary_metadata
 from keras_geneformer.tokenization.cells.token_lists import TokenLists, id_dtype
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+from keras_geneformer.tokenization.sentence_report import SentenceReport
 from keras_geneformer.tokenization.sentences.rank_model import (
     DEFAULT_INTERCEPT,
     DEFAULT_MINIMUM,
     DEFAULT_SLOPE,
     RankModel,
 )
-from keras_geneformer.tokenization.sentences.sentence_report import SentenceReport
 from keras_geneformer.tokenization.sentences.sentence_words import SentenceWords
 
 logger = logging.getLogger(__name__)
@@ -242,13 +242,16 @@ def _require(column: str, names: list[str], where: str) -> None:
             f"{where} has no column {column!r} with cell sentences; it has {', '.join(names)}. "
             "Give column="
         )
+    if names.count(column) > 1:
+        raise ValueError(f"{where} has several columns {column!r}; expected one. Rename the others")
 
 
 def _strings(part: pd.Series) -> pa.Array:
     try:
         return pa.array(part.astype(object), pa.large_string(), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        wrong = next(value for value in part if not isinstance(value, str) and pd.notna(value))
+        missing = part.isna()
+        wrong = next(value for value in part[~missing] if not isinstance(value, str))
         raise ValueError(
             f"a sentence is a {type(wrong).__name__} ({wrong!r}); expected a string, gene names "
             "separated by blanks"

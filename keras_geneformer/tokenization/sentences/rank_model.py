@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.tokenization.cell_totals import DEFAULT_N_COUNTS_KEY, stated_totals
+from keras_geneformer.tokenization.cell_totals import (
+    DEFAULT_N_COUNTS_KEY,
+    check_totals,
+    stated_totals,
+)
+from keras_geneformer.tokenization.counts import check_not_logarithms, checked_rows
 from keras_geneformer.tokenization.ranking import TARGET_COUNTS
 from keras_geneformer.tokenization.readers.sources import opened
 
@@ -75,6 +80,7 @@ def fit_rank_model(
     n_counts_key: str | None = DEFAULT_N_COUNTS_KEY,
     layer: str | None = None,
     max_rank: int = 999,
+    check_counts: bool = True,
 ) -> RankModel:
     """Fit slope and intercept to cells with counts, by least squares over all their genes.
 
@@ -85,13 +91,14 @@ def fit_rank_model(
         layer: a layer with the counts, or "raw". Default: X.
         max_rank: the last rank that is fitted, as published: what comes after is mostly single
             counts.
+        check_counts: refuse values that look like logarithms.
 
     Returns:
         The model. Its `minimum` is the least counts per 10,000 of a detected gene.
 
     Raises:
-        ValueError: fewer than two different ranks are there, or the counts of a cell are all
-            equal.
+        ValueError: the data are no counts, fewer than two different ranks are there, or the
+            counts of a cell are all equal.
 
     Example:
         >>> from keras_geneformer.testing import synthetic_cells
@@ -101,7 +108,7 @@ def fit_rank_model(
     """
     n, x, y, xx, xy, yy = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     minimum, cells = np.inf, 0
-    for values, bounds, _, _ in _scaled_cells(data, n_counts_key, layer):
+    for values, bounds, _, _ in _scaled_cells(data, n_counts_key, layer, check_counts):
         minimum = min(minimum, float(values.min(initial=np.inf)))
         _, ranks = ranked(values, bounds)
         near = ranks <= max_rank
@@ -172,17 +179,21 @@ def round_trip_correlation(
     n_counts_key: str | None = DEFAULT_N_COUNTS_KEY,
     layer: str | None = None,
     genes: int | None = None,
+    check_counts: bool = True,
 ) -> RoundTrip:
     """How well expression comes back from cell sentences: counts to ranks to expression.
 
     Args:
         data: an AnnData or a file of counts, read some cells at a time.
         model: from ranks to expression. Default: fitted to `data`.
-        n_counts_key, layer: as in `fit_rank_model`.
+        n_counts_key, layer, check_counts: as in `fit_rank_model`.
         genes: the length of a sentence; genes after it come back as 0. Default: all.
 
     Returns:
         The correlations; print it.
+
+    Raises:
+        ValueError: the data are no counts, or there are no cells.
 
     Example:
         >>> import anndata
@@ -193,9 +204,11 @@ def round_trip_correlation(
     from scipy.stats import rankdata
 
     if model is None:
-        model = fit_rank_model(data, n_counts_key=n_counts_key, layer=layer)
+        model = fit_rank_model(
+            data, n_counts_key=n_counts_key, layer=layer, check_counts=check_counts
+        )
     parts, pool, pooled = [], [], 0
-    for values, bounds, _, names in _scaled_cells(data, n_counts_key, layer):
+    for values, bounds, _, names in _scaled_cells(data, n_counts_key, layer, check_counts):
         _, ranks = ranked(values, bounds)
         back = model.expression(ranks)
         if genes is not None:
@@ -235,16 +248,23 @@ def ranked(values: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _scaled_cells(
-    data: Any, n_counts_key: str | None, layer: str | None
+    data: Any, n_counts_key: str | None, layer: str | None, check_counts: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]]:
     """Counts per 10,000 of detected genes, bounds of the cells, columns, names of the cells."""
     if hasattr(data, "token_lists"):
         yield from _kept_counts(data)
         return
     with opened(data, layer) as source:
-        totals, _ = stated_totals(source, n_counts_key)
-        for start, rows in source.chunks(_CELLS_AT_ONCE):
-            yield *scaled_rows(rows, totals, start), source.obs.index[start : start + rows.shape[0]]
+        totals, key = stated_totals(source, n_counts_key)
+        if check_counts:
+            check_not_logarithms(source)
+        for start, counts in source.chunks(_CELLS_AT_ONCE):
+            cells = np.arange(start, start + counts.shape[0])
+            rows = checked_rows(source, cells, counts)
+            if totals is not None:
+                filled = np.asarray(rows.sum(axis=1)).ravel() > 0
+                check_totals(source, totals, cells[filled], str(key))
+            yield *scaled_rows(rows, totals, start), source.obs.index[cells]
 
 
 def _kept_counts(cells: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]]:

@@ -18,12 +18,13 @@ from keras_geneformer.tokenization.cells.cell_tables import OWN_METADATA
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.tokenization.cells.obs_columns import encode_obs
 from keras_geneformer.tokenization.cells.token_checks import check_vocabulary
+from keras_geneformer.tokenization.counts import checked_rows
+from keras_geneformer.tokenization.gene_identity import SYMBOL_KEYS, VAR_NAMES
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.readers.sources import opened
 from keras_geneformer.tokenization.sentences.cell_sentences import DEFAULT_COLUMN
 from keras_geneformer.tokenization.sentences.rank_model import ranked, scaled_rows
 
-_SYMBOL_COLUMNS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "feature_name")
 _CELLS_AT_ONCE = 1000
 _BLANKS = re.compile(r"\s+")
 
@@ -56,8 +57,8 @@ def cell_sentences(
         Strings, called "cell_sentence", indexed by the cells' names.
 
     Raises:
-        ValueError: a dataset comes without its vocabulary or with another, or there is no such
-            column.
+        ValueError: a dataset comes without its vocabulary or with another, there is no such
+            column, or counts are negative or no numbers.
 
     Example:
         >>> from keras_geneformer.testing import tiny_vocabulary
@@ -168,7 +169,8 @@ def _of_counts(
     kept = np.ones(len(names), dtype=bool)
     if vocabulary is not None:
         kept = vocabulary.positions_of(names.tolist()) >= 0
-    for start, rows in source.chunks(_CELLS_AT_ONCE):
+    for start, counts in source.chunks(_CELLS_AT_ONCE):
+        rows = checked_rows(source, np.arange(start, start + counts.shape[0]), counts)
         values, bounds, columns = scaled_rows(rows, np.ones(len(source)), start)
         inside = kept[columns]
         bounds = np.concatenate([[0], np.cumsum(inside)])[bounds]
@@ -198,14 +200,14 @@ def _token_names(vocabulary: GeneVocabulary) -> tuple[np.ndarray, np.ndarray]:
 def _column_names(source: Any, symbol_key: str | None) -> np.ndarray:
     """The word of each column of a count matrix."""
     var = source.var
-    if symbol_key is not None and symbol_key != "var_names" and symbol_key not in var:
+    if symbol_key is not None and symbol_key != VAR_NAMES and symbol_key not in var:
         raise ValueError(
             f"{source.name} has no var column {symbol_key!r}; it has "
             f"{', '.join(map(str, var.columns)) or 'none'} (var_names takes the index)"
         )
-    key = symbol_key or next((name for name in _SYMBOL_COLUMNS if name in var), "var_names")
+    key = symbol_key or next((name for name in SYMBOL_KEYS if name in var), VAR_NAMES)
     own = pd.Series(var.index.astype(str).to_numpy(), dtype=object)
-    if key == "var_names" and key not in var:
+    if key == VAR_NAMES and key not in var:
         names = own
     else:
         names = pd.Series(var[key].astype(object).to_numpy(), dtype=object)

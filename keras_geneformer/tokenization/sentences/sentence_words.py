@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.ranking import TARGET_COUNTS, rank_cells
+from keras_geneformer.tokenization.sentence_report import SentenceReport
 from keras_geneformer.tokenization.sentences.rank_model import RankModel
-from keras_geneformer.tokenization.sentences.sentence_report import SentenceReport
 
 
 @dataclass

@@ -279,3 +279,12 @@ def test_what_is_no_sentence(tmp_path):
     (tmp_path / "y.csv").write_text("cell_sentence,n\nGENE1,1\nGENE2\n")
     with pytest.raises(ValueError, match=r"y\.csv .*Expected 2 columns, got 1"):
         tokenize_sentence_files(tmp_path / "y.csv", vocabulary)
+    with refused(
+        "a sentence is a list (['GENE1']); expected a string, gene names separated by blanks"
+    ):
+        tokenize_sentences([["GENE1"]], vocabulary)
+    with refused(
+        "the DataFrame has several columns 'cell_sentence'; expected one. Rename the others"
+    ):
+        twice = pd.DataFrame([["GENE1", "GENE2"]], columns=["cell_sentence"] * 2)
+        tokenize_sentences(twice, vocabulary)

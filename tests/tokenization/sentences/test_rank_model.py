@@ -153,3 +153,26 @@ def test_cells_that_give_no_line():
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fit_rank_model(cells([2, 2], [3, 3]))
+
+
+def refused(message):
+    return pytest.raises(ValueError, match=f"^{re.escape(message)}")
+
+
+@pytest.mark.parametrize("function", [fit_rank_model, round_trip_correlation])
+def test_what_is_no_counts(function):
+    adata = synthetic_cells(30)
+    logs = adata.copy()
+    logs.X = logs.X.astype(np.float64).log1p()
+    with refused("adata looks log-normalised or otherwise transformed: "):
+        function(logs)
+    function(logs, check_counts=False)
+    wrong = adata.copy()
+    wrong.X = wrong.X.astype(np.float64)
+    wrong.X.data[0] = np.nan
+    with refused(f"adata has values that are no numbers: nan in cell {adata.obs_names[0]!r}"):
+        function(wrong)
+    empty = adata.copy()
+    empty.obs["n_counts"] = 0
+    with refused("adata: obs['n_counts'] must be above zero, and is not in cells that have counts"):
+        function(empty)
