@@ -53,7 +53,8 @@ class CellOperations:
 
         Returns:
             All cells. obs has the columns of all, with missing values where a dataset lacks one;
-            categories are those of all. `report` is there where every dataset has one.
+            categories are those of all. `report` is there where every dataset was tokenized
+            from counts.
 
         Raises:
             ValueError: there are no datasets, they are of different vocabularies, or names and
@@ -175,7 +176,8 @@ class CellOperations:
         Args:
             frame: its rows in any order.
             on: the column, or columns, that obs and `frame` both have and that tell the rows of
-                `frame` apart. Default: the index of `frame` holds the cells' names.
+                `frame` apart; a missing value finds no row. Default: the index of `frame` holds
+                the cells' names.
 
         Returns:
             All cells, in their order. Cells that `frame` lacks have missing values, and a log

@@ -1,13 +1,17 @@
 """What is in a dataset of cells: lengths, unknown genes, most frequent tokens, obs columns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.tokenization.cells.token_checks import check_vocabulary, known_tokens
+from keras_geneformer.tokenization.cells.token_checks import (
+    check_ids,
+    check_vocabulary,
+    known_tokens,
+)
 
 if TYPE_CHECKING:
     from keras_geneformer.tokenization.cells.dataset import CellDataset
@@ -106,13 +110,13 @@ def describe_cells(
         The description; print it.
 
     Raises:
-        ValueError: the dataset was made with another vocabulary.
+        ValueError: the dataset was made with another vocabulary, or has negative ids.
     """
     size = None
     if vocabulary is not None:
         check_vocabulary(cells, vocabulary)
         size = vocabulary.size
-    times = token_frequencies((ids for ids, _ in cells.token_lists.pieces()), size or 0)
+    times = token_frequencies(_checked_ids(cells), size or 0)
     lengths = cells.lengths
     at = np.quantile(lengths, QUANTILES, method="nearest") if len(lengths) else []
     max_length = vocabulary.max_length if vocabulary is not None else cells.max_length
@@ -138,6 +142,15 @@ def describe_cells(
         obs_columns={str(name): str(kind) for name, kind in cells.obs.dtypes.items()},
         vocabulary=_named(cells, vocabulary),
     )
+
+
+def _checked_ids(cells: "CellDataset") -> Iterator[np.ndarray]:
+    """The ids piece by piece; negative ones, which others may have written, cannot be counted."""
+    first = 0
+    for ids, offsets in cells.token_lists.pieces():
+        check_ids(ids, np.diff(offsets), None, "cell", first)
+        first += len(offsets) - 1
+        yield ids
 
 
 def token_frequencies(pieces: Iterable[np.ndarray], size: int = 0) -> np.ndarray:

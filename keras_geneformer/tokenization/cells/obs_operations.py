@@ -40,6 +40,8 @@ def chosen_rows(obs: pd.DataFrame, chosen: Any) -> np.ndarray:
     if isinstance(getattr(mask, "dtype", None), pd.BooleanDtype):
         mask = mask.fillna(False)
     mask = np.asarray(mask)
+    if not mask.size:
+        mask = mask.astype(bool)
     if mask.dtype != bool or mask.ndim != 1:
         raise ValueError(
             f"the condition gave an array of {mask.dtype} of shape {mask.shape}; expected a bool "
@@ -216,6 +218,9 @@ def merged_obs(obs: pd.DataFrame, frame: pd.DataFrame, on: Any = None) -> pd.Dat
         raise ValueError(
             f"obs has a column {shared[0]!r} already: rename that of the table or drop it"
         )
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()]
+        raise ValueError(f"the table has the column {twice[0]!r} more than once: rename one")
     here, there = _labels(obs, keys), _labels(frame, keys)
     where = "its index" if not keys else f"its column {' and '.join(map(repr, keys))}"
     if not there.is_unique:
@@ -225,6 +230,8 @@ def merged_obs(obs: pd.DataFrame, frame: pd.DataFrame, on: Any = None) -> pd.Dat
             f"{twice[0]!r}: rows that cannot be told apart cannot be joined to cells"
         )
     rows = there.get_indexer(here)
+    if keys:
+        rows[obs[keys].isna().any(axis=1).to_numpy()] = -1  # a missing value is no label
     if len(obs) and not (rows >= 0).any():
         raise ValueError(
             f"none of the {len(obs)} cells is in the table of {len(frame)} rows: cells are called "
@@ -255,7 +262,9 @@ def _nullable(kind: Any) -> str | None:
 
 def _labels(table: pd.DataFrame, keys: list[Any]) -> pd.Index:
     if not keys:
-        return table.index
+        # A new index: one that was sliced from an index with repeated labels takes itself, in
+        # pandas, for one of these.
+        return table.index.take(np.arange(len(table)))
     if len(keys) == 1:
         return pd.Index(table[keys[0]].astype(object))
     return pd.MultiIndex.from_frame(table[keys].astype(object))

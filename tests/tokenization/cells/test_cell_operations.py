@@ -237,6 +237,26 @@ def test_merge_obs_refuses():
         cells.merge_obs(pd.DataFrame({"x": [1]}), on="x")
     with refused("merge_obs got a list; expected a DataFrame, whose index holds the cells' names"):
         cells.merge_obs(["T", "B"])
+    with refused("the table has the column 'x' more than once: rename one"):
+        cells.merge_obs(pd.DataFrame([[1, 2]], index=["a"], columns=["x", "x"]))
+
+
+def test_merge_obs_takes_a_part_of_a_table_with_repeated_labels():
+    table = pd.DataFrame({"x": [1, 2, 3, 4]}, index=list("abcc"))
+    assert not table.index.is_unique  # pandas remembers this, and gives it on to slices
+    assert dataset().merge_obs(table.iloc[:3]).obs["x"].tolist() == [1, 2, 3]
+
+
+def test_merge_obs_joins_nothing_to_missing_values():
+    cells = dataset(donor=["d1", None, np.nan])
+    table = pd.DataFrame({"donor": ["d1", None], "age": [30.0, 40.0]})
+    ages = cells.merge_obs(table, on="donor").obs["age"]
+    assert ages[0:1].tolist() == [30.0]
+    assert ages[1:].isna().all()
+
+
+def test_no_cells_and_an_empty_mask():
+    assert len(dataset("", []).filter([])) == 0
 
 
 def test_labels_of_a_wrong_shape():

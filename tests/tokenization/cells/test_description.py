@@ -8,6 +8,7 @@ from keras_geneformer.testing import synthetic_dataset, tiny_vocabulary
 from keras_geneformer.tokenization.cells import description as module
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.tokenization.cells.description import token_frequencies
+from keras_geneformer.tokenization.cells.token_lists import TokenLists
 
 
 def test_every_figure_by_hand():
@@ -89,3 +90,11 @@ def test_frequencies_grow_with_the_ids():
 def test_another_vocabulary_is_refused():
     with pytest.raises(ValueError, match=r"use the vocabulary of the cells$"):
         synthetic_dataset(3).describe(tiny_vocabulary(cls=True))
+
+
+def test_negative_ids_are_named():
+    cells = CellDataset.from_token_lists(
+        TokenLists([(np.array([1, 2, -4]), np.array([0, 2, 3]))]), None, {}
+    )
+    with pytest.raises(ValueError, match=r"^cell 1 has the token id -4, expected 0 or more, and"):
+        cells.describe()
