@@ -42,10 +42,28 @@ def read_gene_table(table: str | os.PathLike[str] | pd.DataFrame) -> tuple[pd.Da
     return filled, name
 
 
+def find_column(frame: pd.DataFrame, name: str, keys: Sequence[str]) -> int | None:
+    """The number of the column that has the first of several names; None where it has none.
+
+    Case and blanks around a header are ignored.
+
+    Raises:
+        ValueError: several columns have that name.
+    """
+    headers = [str(header).strip().casefold() for header in frame.columns]
+    for key in keys:
+        found = [i for i, header in enumerate(headers) if header == key.casefold()]
+        if len(found) > 1:
+            raise ValueError(f"{name} has {len(found)} columns {key!r}; expected one")
+        if found:
+            return found[0]
+    return None
+
+
 def require_columns(
     frame: pd.DataFrame, name: str, expected: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """The columns of a table, each by the first of several names that it has.
+) -> list[pd.Series]:
+    """The columns of a table, each by the first of several names that it has (`find_column`).
 
     Args:
         frame: the table.
@@ -53,15 +71,15 @@ def require_columns(
         expected: what each column holds, to the names it may have.
 
     Raises:
-        ValueError: a column is missing; says what the table has.
+        ValueError: a column is missing, or there twice; says what the table has.
     """
     found = []
     for content, keys in expected.items():
-        key = next((key for key in keys if key in frame), None)
-        if key is None:
+        column = find_column(frame, name, keys)
+        if column is None:
             raise ValueError(
                 f"{name} has no column with {content}: expected {' or '.join(map(repr, keys))}; it "
                 f"has {', '.join(map(str, frame.columns)) or 'none'}"
             )
-        found.append(key)
+        found.append(frame.iloc[:, column])
     return found

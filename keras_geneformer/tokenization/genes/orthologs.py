@@ -9,7 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.tokenization.genes.gene_tables import read_gene_table, require_columns
+from keras_geneformer.tokenization.genes.gene_tables import (
+    find_column,
+    read_gene_table,
+    require_columns,
+)
 from keras_geneformer.tokenization.genes.vocabulary_checks import without_version
 
 logger = logging.getLogger(__name__)
@@ -54,8 +58,9 @@ class Orthologs:
             table: a DataFrame or a file (`.csv`, `.tsv`, `.parquet`) with a column `gene` (ids of
                 the corpus's species), a column `ortholog` (ids of the vocabulary's species) and,
                 if there is one, `symbol` (of the first). The headers of an Ensembl BioMart export
-                ("Gene stable ID", "Human gene stable ID", "Gene name") are understood too. Empty
-                cells and repeated rows are passed over, version suffixes dropped.
+                ("Gene stable ID", "Human gene stable ID", "Gene name") are understood too, headers
+                in any case. Empty cells and repeated rows are passed over, version suffixes
+                dropped.
 
         Returns:
             The orthologs.
@@ -68,13 +73,17 @@ class Orthologs:
         source, target = require_columns(
             frame, name, {"genes to map from": _FROM, "genes to map to": _TO}
         )
-        symbol = next((key for key in _SYMBOLS if key in frame), None)
-        names = [""] * len(frame) if symbol is None else frame[symbol].str.strip().tolist()
+        symbol = find_column(frame, name, _SYMBOLS)
+        names = [""] * len(frame) if symbol is None else frame.iloc[:, symbol].str.strip().tolist()
         rows: dict[tuple[str, str], str] = {}
-        for gene, ortholog, given in zip(frame[source], frame[target], names):
+        for gene, ortholog, given in zip(source, target, names):
             pair = without_version(gene.strip()), without_version(ortholog.strip())
             if all(pair):
                 rows[pair] = rows.get(pair) or given
+        if not rows:
+            raise ValueError(
+                f"{name} has no row with both a gene and its ortholog, of {len(frame)} rows"
+            )
         orthologs_of = Counter(gene for gene, _ in rows)
         genes_of = Counter(ortholog for _, ortholog in rows)
         single = {pair: given for pair, given in rows.items() if orthologs_of[pair[0]] == 1}

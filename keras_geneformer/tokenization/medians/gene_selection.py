@@ -95,6 +95,11 @@ def _check_limits(
         raise ValueError(f"min_cells is {min_cells}; expected 1 or more")
     if max_genes is not None and max_genes < 1:
         raise ValueError(f"max_genes is {max_genes}; expected 1 or more")
+    if special_tokens is not None and len(set(special_tokens)) < len(special_tokens):
+        raise ValueError(
+            f"special_tokens are {', '.join(special_tokens)}; expected each once, as its place is "
+            "its id"
+        )
     if extend is None:
         return
     if max_genes is not None and max_genes < len(extend):
@@ -103,10 +108,10 @@ def _check_limits(
             "which all stay; expected at least as many"
         )
     old = sorted(extend.special_tokens, key=extend.special_tokens.__getitem__)
-    if special_tokens is not None and set(special_tokens) != set(old):
+    if special_tokens is not None and list(special_tokens) != old:
         raise ValueError(
             f"special_tokens are {', '.join(special_tokens)}, and the vocabulary to extend has "
-            f"{', '.join(old)}, which stay; leave special_tokens out"
+            f"{', '.join(old)}, which stay with their ids; leave special_tokens out"
         )
 
 
@@ -141,11 +146,11 @@ def _aliases(genes: list[str], symbols: list[str]) -> dict[str, str]:
 def _read_biotypes(table: str | os.PathLike[str] | pd.DataFrame) -> dict[str, str]:
     """Upper-case gene id to biotype; of a gene that stands twice, the first row."""
     frame, name = read_gene_table(table)
-    id_key, kind_key = require_columns(
+    ids, biotypes = require_columns(
         frame, name, {"gene ids": _ID_COLUMNS, "biotypes": _BIOTYPE_COLUMNS}
     )
     kinds: dict[str, str] = {}
-    for gene, kind in zip(frame[id_key], frame[kind_key]):
+    for gene, kind in zip(ids, biotypes):
         kinds.setdefault(without_version(gene.strip()).upper(), kind.strip())
     return kinds
 

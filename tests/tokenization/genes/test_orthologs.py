@@ -94,3 +94,19 @@ def test_tables_without_orthologs(table):
         r"ENSMUSG\d+; the vocabulary begins with ENSG\d+\): are the columns exchanged\?$",
     ):
         vocabulary.with_orthologs(exchanged)
+
+
+def test_headers_in_any_case_and_with_blanks(tmp_path):
+    (tmp_path / "t.csv").write_text("Gene , ORTHOLOG, Symbol\nENSMUSG00000000001,ENSG1,Gnai3\n")
+    orthologs = Orthologs.read(tmp_path / "t.csv")
+    assert orthologs.pairs == {"ENSMUSG00000000001": "ENSG1"}
+    assert orthologs.symbols == {"ENSMUSG00000000001": "Gnai3"}
+
+
+def test_tables_that_say_nothing():
+    with pytest.raises(ValueError, match=r"^the table has 2 columns 'gene'; expected one$"):
+        Orthologs.read(pd.DataFrame([["a", "b", "c"]], columns=["gene", "ortholog", "gene"]))
+    with pytest.raises(
+        ValueError, match=r"^the table has no row with both a gene and its ortholog, of 1 rows$"
+    ):
+        Orthologs.read(pd.DataFrame({"gene": ["a"], "ortholog": [None]}))

@@ -139,7 +139,7 @@ def test_extensions_that_cannot_be():
     with pytest.raises(
         ValueError,
         match=r"^special_tokens are <pad>, <mask>, <cls>, <eos>, and the vocabulary to extend has "
-        r"<pad>, <mask>, which stay; leave special_tokens out$",
+        r"<pad>, <mask>, which stay with their ids; leave special_tokens out$",
     ):
         GeneVocabulary.fit(adata, extend=old, special_tokens=SPECIAL)
 
@@ -158,3 +158,15 @@ def test_tables_that_are_none(tmp_path):
     (tmp_path / "a.parquet").write_text("text")
     with pytest.raises(ValueError, match=r"a\.parquet is no table of genes: .*Expected \.csv, "):
         GeneVocabulary.fit(adata, biotypes=["miRNA"], biotype_table=tmp_path / "a.parquet")
+
+
+def test_special_tokens_in_another_order_or_twice():
+    adata = synthetic_cells(10)
+    with pytest.raises(ValueError, match=r"which stay with their ids; leave special_tokens out$"):
+        GeneVocabulary.fit(adata, extend=tiny_vocabulary(), special_tokens=["<mask>", "<pad>"])
+    with pytest.raises(
+        ValueError,
+        match=r"^special_tokens are <pad>, <pad>, <mask>; expected each once, as its place is its "
+        r"id$",
+    ):
+        GeneVocabulary.fit(adata, special_tokens=["<pad>", "<pad>", "<mask>"])
