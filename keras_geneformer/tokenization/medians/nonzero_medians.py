@@ -1,5 +1,6 @@
 """The nonzero median of each gene, of any number of cells in bounded memory."""
 
+import numba
 import numpy as np
 from crick import TDigest
 
@@ -175,9 +176,9 @@ class NonzeroMedians:
             self.sketches[gene] = _state(sketch)
         kept = np.ones(len(held), dtype=bool)
         kept[chosen] = False
-        entries = np.repeat(kept, held)
-        self._genes = [np.repeat(np.arange(len(held), dtype=np.int32), held)[entries]]
-        self._values = [values[entries]]
+        genes = np.flatnonzero(kept).astype(np.int32)
+        self._genes = [np.repeat(genes, held[kept])]
+        self._values = [values[np.repeat(kept, held)]]
         self._held = len(self._values[0])
 
     def _sketched(self, gene: int, held: np.ndarray) -> TDigest:
@@ -189,13 +190,23 @@ class NonzeroMedians:
 
     def _by_gene(self) -> tuple[np.ndarray, np.ndarray]:
         """The values held, gene after gene, and where those of each gene begin."""
-        genes = np.concatenate([np.zeros(0, dtype=np.int32), *self._genes])
-        held = np.bincount(genes, minlength=len(self.detected))
-        # Numbers of 16 bits are sorted by their digits, which is several times faster.
-        small = len(self.detected) <= 2**16
-        order = np.argsort(genes.astype(np.uint16) if small else genes, kind="stable")
-        values = np.concatenate([np.zeros(0), *self._values])[order]
-        return values, np.concatenate([[0], np.cumsum(held)])
+        held = np.zeros(len(self.detected), dtype=np.int64)
+        for genes in self._genes:
+            held += np.bincount(genes, minlength=len(held))
+        bounds = np.concatenate([[0], np.cumsum(held)])
+        grouped, next_places = np.empty(bounds[-1]), bounds[:-1].copy()
+        for genes, values in zip(self._genes, self._values):
+            _place(genes, values, next_places, grouped)
+        return grouped, bounds
+
+
+@numba.njit(nogil=True, cache=True)
+def _place(genes, values, next_places, grouped):
+    """Put each value where the next one of its gene belongs."""
+    for i in range(len(genes)):
+        gene = genes[i]
+        grouped[next_places[gene]] = values[i]
+        next_places[gene] += 1
 
 
 def _state(sketch: TDigest) -> _State:
