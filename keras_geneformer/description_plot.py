@@ -9,6 +9,7 @@ from keras_geneformer.plotting import _COLOURS, _INK, _QUIET, _RULE, _TEXT, _pic
 
 _BARS = 10
 _BINS = 40
+_NARROWEST = 10  # tokens
 
 
 def plot_description(
@@ -58,12 +59,15 @@ def _draw_lengths(axes: Any, lengths: np.ndarray, found: Any) -> None:
     axes.axvline(found.length_quantiles[0.5], color=_COLOURS[1], linewidth=1.6)
     full = ""
     if found.full_share is not None:
-        full = f"; {found.full_share:.1%} of cells reach the most, {found.max_length}"
+        full = f"; {found.full_share:.1%} of cells fill all {found.max_length} places"
     axes.set_title(
         f"line: median {found.length_quantiles[0.5]}{full}", fontsize=7.5, color=_QUIET, loc="left"
     )
     axes.set_xlabel("tokens a cell", fontsize=_TEXT, color=_INK)
     axes.set_ylabel("cells", fontsize=_TEXT, color=_INK)
+    if high - low < _NARROWEST:
+        # A few lengths, or one, would be bars as wide as the picture.
+        axes.set_xlim((low + high - _NARROWEST) / 2, (low + high + _NARROWEST) / 2)
     axes.locator_params(axis="x", integer=True, nbins=6)
     axes.locator_params(axis="y", integer=True, nbins=5)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)

@@ -46,3 +46,10 @@ def test_cells_of_one_length_and_no_vocabulary(tmp_path):
 def test_no_cells():
     with pytest.raises(ValueError, match=r"^there are no cells to draw$"):
         plot_description(CellDataset([]))
+
+
+def test_one_cell_is_a_bar_at_whole_numbers():
+    lengths, _ = plot_description(CellDataset([[5, 2, 9]]))
+    low, high = lengths.get_xlim()
+    assert high - low >= 10
+    assert all(tick == round(tick) for tick in lengths.get_xticks())

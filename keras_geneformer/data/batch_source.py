@@ -31,7 +31,7 @@ class BatchSource:
         cells: a `CellDataset`.
         batch_size: cells a batch; 12 where `max_tokens` is not given either.
         max_tokens: in place of `batch_size`, padded tokens a batch at most.
-        labels: (cells,) integer class of every cell, for a classifier.
+        labels: (cells,) integer class of every cell, from 0, for a classifier.
         masking: how tokens are masked, for a masked LM.
         shuffle: shuffle cells and batches anew each epoch; otherwise the longest cells come first.
         seed: of the shuffling.
@@ -93,8 +93,8 @@ class BatchSource:
             raise ValueError(
                 "Give labels (for a classifier) or masking (for a masked LM), not both."
             )
-        if labels is not None and len(labels) != len(cells):
-            raise ValueError(f"There are {len(labels)} labels for {len(cells)} cells.")
+        if labels is not None:
+            labels = _classes(labels, len(cells))
         if not 0 <= shard[0] < shard[1]:
             raise ValueError(f"shard={shard}; expected (index, count) with 0 <= index < count.")
         if start_step < 0:
@@ -103,7 +103,7 @@ class BatchSource:
             raise ValueError("Give shuffle (for training) or in_order (for inference), not both.")
         self.cells = cells
         self.lengths = np.asarray(cells.lengths)
-        self.labels = None if labels is None else np.asarray(labels, dtype=np.int32)
+        self.labels = labels
         self.masking = masking
         self.shuffle = shuffle
         self.seed = seed
@@ -210,3 +210,22 @@ class BatchSource:
                     del self._plans[next(iter(self._plans))]
                 self._plans[key] = plan
             return self._plans[key]
+
+
+def _classes(labels: Any, cells: int) -> np.ndarray:
+    """Labels as (cells,) int32; refuses what would train on nonsense without a word."""
+    classes = np.asarray(labels)
+    if classes.ndim != 1 or classes.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels are an array of {classes.dtype} of shape {classes.shape}; expected an integer "
+            f"class for each of the {cells} cells."
+        )
+    if len(classes) != cells:
+        raise ValueError(f"There are {len(classes)} labels for {cells} cells.")
+    if classes.min() < 0:
+        cell = int(np.argmin(classes))
+        raise ValueError(
+            f"The label of cell {cell} is {classes[cell]}; expected classes from 0 (a code of -1 "
+            "stands for a missing category: drop such cells)."
+        )
+    return classes.astype(np.int32)

@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -175,3 +176,29 @@ def test_refuses_steps_and_epochs_that_are_not_there():
 def test_refuses_to_be_copied_into_another_process():
     with pytest.raises(TypeError, match="Read them with threads, or open the dataset in each"):
         pickle.dumps(BatchSource(dataset([5] * 6)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            np.array([0.0, np.nan]),
+            "labels are an array of float64 of shape (2,); expected an integer class for each of "
+            "the 2 cells.",
+        ),
+        (
+            np.zeros((2, 3), int),
+            "labels are an array of int64 of shape (2, 3); expected an integer class for each of "
+            "the 2 cells.",
+        ),
+        (np.zeros(3, int), "There are 3 labels for 2 cells."),
+        (
+            np.array([1, -1]),
+            "The label of cell 1 is -1; expected classes from 0 (a code of -1 stands for a missing "
+            "category: drop such cells).",
+        ),
+    ],
+)
+def test_labels_that_are_no_classes(labels, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        BatchSource(CellDataset([[5, 2], [7]]), labels=labels)
