@@ -99,7 +99,7 @@ def encode_column(series: pd.Series, text: bool = False) -> tuple[pa.Array, dict
             "values": str(categories.dtype),
         }
     dtype = str(series.dtype)
-    if series.dtype.kind == "f" and isinstance(series.dtype, np.dtype):
+    if series.dtype in (np.float16, np.float32, np.float64):
         return pa.array(series.to_numpy(), from_pandas=False), {"dtype": dtype}
     array = _plain(series)
     if array is None:
@@ -121,7 +121,7 @@ def _plain(series: pd.Series) -> pa.Array | None:
     """The column in Arrow's own types; None where there is none for it."""
     try:
         array = pa.array(series, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         return None
     return None if pa.types.is_nested(array.type) or pa.types.is_binary(array.type) else array
 

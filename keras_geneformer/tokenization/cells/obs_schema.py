@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from keras_geneformer.tokenization.cells.obs_columns import encode_column, is_mixed
 
 logger = logging.getLogger(__name__)
 
 SOURCE_FILE = "source_file"
+
+_LARGEST_EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class ColumnLook:
         type: of its values in Arrow; null where all are missing.
         kind: see `encode_column`.
         text: whether values of several types make it text.
+        wide: whether it has integers that float64 does not hold exactly.
     """
 
     name: Any
     type: pa.DataType
     kind: dict[str, Any]
     text: bool
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,11 @@ def _look(series: pd.Series, name: Any) -> ColumnLook:
         logger.warning("obs column %r (%s) is kept as text", series.name, series.dtype)
     array, kind = encode_column(series, text)
     empty = array.null_count == len(array) and kind["dtype"] == "object"
-    return ColumnLook(name, pa.null() if empty else array.type, kind, text)
+    wide = False
+    if array.type in (pa.int64(), pa.uint64()) and array.null_count < len(array):
+        extremes = pc.min_max(array).as_py()
+        wide = max(-extremes["min"], extremes["max"]) > _LARGEST_EXACT
+    return ColumnLook(name, pa.null() if empty else array.type, kind, text, wide)
 
 
 @dataclass(frozen=True)
@@ -215,9 +224,12 @@ def _joined(parts: list[ColumnLook], stored: str, missing: bool) -> _Column:
     if len(types) == 1:
         (arrow,) = types
         arrow = pa.string() if pa.types.is_null(arrow) else arrow
-        if missing and kind["dtype"][:3] in ("int", "uin"):
-            # As pandas does it: NaN has a place among floats only.
-            arrow, kind = pa.float64(), {"dtype": "float64"}
+        if missing and pa.types.is_integer(arrow) and kind["dtype"][0] in "iu":
+            # As pandas does it, NaN has a place among floats only; but no digit is lost.
+            if any(part.wide for part in telling):
+                kind = {"dtype": "Int64" if arrow == pa.int64() else "UInt64"}
+            else:
+                arrow, kind = pa.float64(), {"dtype": "float64"}
         elif missing and kind["dtype"] == "bool":
             kind = {"dtype": "object"}
         return _Column(name, stored, arrow, kind, False)
@@ -225,7 +237,8 @@ def _joined(parts: list[ColumnLook], stored: str, missing: bool) -> _Column:
         dtype = np.result_type(*dtypes)
         if missing and dtype.kind in "iu":
             dtype = np.dtype(np.float64)
-        return _Column(name, stored, pa.from_numpy_dtype(dtype), {"dtype": str(dtype)}, False)
+        if dtype.kind != "f" or not any(part.wide for part in telling):
+            return _Column(name, stored, pa.from_numpy_dtype(dtype), {"dtype": str(dtype)}, False)
     logger.warning(
         "obs column %r is %s, not alike in all files: kept as text", name, ", ".join(sorted(dtypes))
     )

@@ -148,3 +148,31 @@ def test_any_files_in_any_pieces_give_the_rows_of_all(data):
                     assert pd.isna(one) == pd.isna(other), (name, got, given_)
                 elif str(one) != str(other):
                     assert float(one) == float(other), (name, got, given_)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_large_integers_lose_no_digit_where_a_file_lacks_them(dtype):
+    large = np.asarray([1, 2, 3, 2**63 - 1], dtype=dtype)
+    obs = joined(frame(id=large), frame(other=[1.5, 2, 3, 4]))
+    assert obs["id"].dtype == {"int64": "Int64", "uint64": "UInt64"}[dtype]
+    assert obs["id"].tolist() == [*large.tolist(), *[pd.NA] * 4]
+
+
+def test_large_integers_beside_floats_are_kept_as_text(caplog):
+    obs = joined(frame(id=[1, 2, 3, 2**63 - 1]), frame(id=[1.5, 2, 3, 4]))
+    assert obs["id"].tolist()[3:5] == ["9223372036854775807", "1.5"]
+    assert caplog.messages == [
+        "obs column 'id' is float64, int64, not alike in all files: kept as text"
+    ]
+
+
+def test_what_only_looks_like_a_number():
+    ages = pd.interval_range(0.0, 4.0, periods=4)
+    ages = pd.Series(ages.astype("interval[float64, right]"), index=frame().index)
+    obs = joined(pd.DataFrame({"age": ages}), frame())
+    assert obs["age"].tolist()[:4] == ages.tolist()
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3, 2**70], np.ones(4, dtype=np.longdouble)])
+def test_numbers_that_arrow_lacks_are_kept_as_text(values):
+    assert joined(frame(x=values))["x"].tolist() == [str(value) for value in values]
