@@ -80,8 +80,8 @@ def check_not_logarithms(source: CountSource, sample: SampledCells | None = None
     of the cells, and three (or all of fewer), are enough. Estimated counts (RSEM, alevin, SoupX,
     CellBender) pass, as their largest values are larger, and counts corrected for saturation also
     because they lie near integers. Counts per 10,000 pass too: ranks within a cell do not depend
-    on its total. Square roots of counts are not detected. Where every value is 1, a warning is
-    logged.
+    on its total. Square roots of counts, whose squares are all integers, are refused however large
+    they are. Where every value is 1, a warning is logged.
 
     Args:
         source: the counts.
@@ -103,6 +103,11 @@ def check_not_logarithms(source: CountSource, sample: SampledCells | None = None
         return
     off = np.abs(values - np.rint(values))
     far = (off > 0.05).mean()
+    if far > 0.1 and _are_square_roots(values):
+        raise ValueError(
+            f"{source.name} holds square roots of counts: {far:.0%} of the values looked at are no "
+            f"integers, but all their squares are. {_REMEDY}. {_OVERRIDE}"
+        )
     if far > 0.5 and values.max() <= _LARGEST_LOG:
         raise ValueError(
             f"{source.name} looks log-normalised or otherwise transformed: "
@@ -129,6 +134,14 @@ def check_not_logarithms(source: CountSource, sample: SampledCells | None = None
             source.name,
             100 * (off > 0).mean(),
         )
+
+
+def _are_square_roots(values: np.ndarray) -> bool:
+    """Whether the squares of values that are no integers are integers all the same."""
+    squares = values**2
+    # Float32 has seven digits: of larger squares the decimals say nothing.
+    telling = squares[squares < 10_000]
+    return len(telling) >= 100 and bool((np.abs(telling - np.rint(telling)) < 0.01).all())
 
 
 def _transformed_cells(values: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, int]:

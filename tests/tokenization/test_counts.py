@@ -1,3 +1,4 @@
+import logging
 import re
 
 import anndata
@@ -88,6 +89,36 @@ def test_the_message_gives_the_remedy():
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         tokenized(adata)
     assert len(tokenized(adata, check_counts=False)) == 30
+
+
+@pytest.mark.parametrize("factor", [1, 500])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_square_roots_are_refused(factor, dtype):
+    adata = synthetic_cells(30)
+    adata.X = sp.csr_matrix(np.sqrt(adata.X.toarray() * factor).astype(dtype))
+    share = (np.abs(adata.X.data - np.rint(adata.X.data)) > 0.05).mean()
+    message = (
+        f"adata holds square roots of counts: {share:.0%} of the values looked at are no integers, "
+        f"but all their squares are. {REMEDY}. If these are counts all the same, pass "
+        "check_counts=False"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        tokenized(adata)
+    adata.X.data[0] += 0.1
+    if factor > 1:
+        tokenized(adata)
+
+
+def test_float_counts_are_accepted_and_said(caplog):
+    caplog.set_level(logging.INFO)
+    adata = synthetic_cells(30)
+    tokenized(adata)
+    assert "no integers" not in caplog.text
+    adata.X = adata.X * 7.3
+    tokenized(adata)
+    share = (np.rint(adata.X.data) != adata.X.data).mean()
+    message = f"adata: {share:.0%} of the counts are no integers; taken as estimated or scaled"
+    assert f"{message} counts" in caplog.messages
 
 
 def test_counts_per_ten_thousand_pass():
