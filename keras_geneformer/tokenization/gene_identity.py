@@ -22,11 +22,13 @@ SYMBOL_KEYS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "feature_na
 _OTHER_KEYS = ("gene_ids", "gene_id", "feature_id", *SYMBOL_KEYS, "gene_short_name")
 _CAUSES = {
     r"ENSG\d{11}(\.\d+)?": "human Ensembl ids this vocabulary does not have",
-    r"ENSMUSG\d+(\.\d+)?": "mouse Ensembl ids: use a mouse vocabulary or map to human orthologs",
+    r"ENSMUSG\d+(\.\d+)?": "mouse Ensembl ids: use a mouse vocabulary, or take them as their human "
+    "orthologs (vocabulary.with_orthologs, --orthologs)",
     r"ENS[A-Z]*T\d+(\.\d+)?": "Ensembl transcript ids: sum them by gene first",
-    r"ENS[A-Z]+G\d+(\.\d+)?": "Ensembl ids of another species: map them to human orthologs",
+    r"ENS[A-Z]+G\d+(\.\d+)?": "Ensembl ids of another species: take them as their human orthologs "
+    "(vocabulary.with_orthologs, --orthologs)",
     r"\d+": "numbers (Entrez ids or row numbers): map them to Ensembl ids",
-    r"[ACGT]{10,}.*": "cell barcodes: is the matrix transposed?",
+    r"(.*[^A-Z])?[ACGT]{10,}([^A-Z].*)?": "cell barcodes: is the matrix transposed?",
 }
 LEAST_SHARE = 0.05
 """Of whose counts less belongs to known genes is refused: what would be left is no cell."""
@@ -173,7 +175,7 @@ def check_known_share(source: CountSource, genes: GeneMap, rows: sp.csr_matrix) 
 
 def _likely_cause(names: list[object], key: str, var: pd.DataFrame) -> str:
     """What names that the vocabulary lacks most likely are, and what to do."""
-    texts = [gene.strip().upper() for gene in names if isinstance(gene, str) and gene.strip()]
+    texts = [text.upper() for text in _texts(names)]
     for pattern, cause in _CAUSES.items():
         if sum(bool(re.fullmatch(pattern, text)) for text in texts) > 0.5 * len(texts):
             return f"They look like {cause}"
@@ -187,7 +189,7 @@ def _likely_cause(names: list[object], key: str, var: pd.DataFrame) -> str:
 def _no_gene(
     names: list[object], key: str, vocabulary: GeneVocabulary, name: str, var: pd.DataFrame
 ) -> str:
-    texts = [gene.strip() for gene in names if isinstance(gene, str) and gene.strip()]
+    texts = _texts(names)
     message = f"{name}: none of the {len(names)} genes in {key} is in the vocabulary"
     if not texts:
         return f"{message}: they are all empty. Give gene_key= another of var's columns"
@@ -195,3 +197,9 @@ def _no_gene(
         f"{message} {vocabulary.version!r} (they start with {', '.join(texts[:3])}). "
         + _likely_cause(names, key, var)
     )
+
+
+def _texts(names: list[object]) -> list[str]:
+    """Names that are there; numbers too, as they are shown."""
+    texts = [str(gene).strip() for gene in names if isinstance(gene, str) or not pd.isna(gene)]
+    return [text for text in texts if text]

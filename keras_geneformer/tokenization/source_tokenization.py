@@ -66,7 +66,7 @@ class SourceTokenization:
         options: columns of var and obs, and what to check and to keep.
 
     Raises:
-        ValueError: the source has no cells, no known gene, or no such column.
+        ValueError: the source has no cells, no genes, no known gene, or no such column.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class SourceTokenization:
     ) -> None:
         if not len(source):
             raise ValueError(f"{source.name} has no cells")
+        if not len(source.var):
+            raise ValueError(f"{source.name} has no genes")
         self._source = source
         self._options = options
         self._genes = map_genes(source.var, vocabulary, options.gene_key, source.name)
@@ -206,8 +208,8 @@ def filter_pass(source: CountSource) -> np.ndarray:
     """Cells to tokenize: all, or those whose `filter_pass` in obs is 1, as published."""
     if "filter_pass" not in source.obs:
         return np.ones(len(source), dtype=bool)
-    column = source.obs["filter_pass"].astype(object)
-    passed = np.asarray([value == 1 for value in column], dtype=bool)
+    column = source.obs["filter_pass"]
+    passed = column.isin([1]).to_numpy(bool)
     if not passed.any():
         values = ", ".join(map(repr, column.unique()[:5].tolist()))
         raise ValueError(

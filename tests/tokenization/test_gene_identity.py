@@ -65,11 +65,17 @@ def test_asked_for_columns():
 @pytest.mark.parametrize(
     ("ids", "cause"),
     [
-        (["ENSMUSG00000051951", "ENSMUSG00000089699.2"], "mouse Ensembl ids: use a mouse vocab"),
+        (
+            ["ENSMUSG00000051951", "ENSMUSG00000089699.2"],
+            r"mouse Ensembl ids: use a mouse vocabulary, or take them as their human orthologs "
+            r"\(vocabulary\.with_orthologs, --orthologs\)$",
+        ),
         (["ENST00000456328.2"], "Ensembl transcript ids: sum them by gene first"),
         (["ENSDARG00000104632"], "Ensembl ids of another species"),
         (["7157", "2597"], r"numbers \(Entrez ids or row numbers\)"),
+        ([7157, 2597], r"numbers \(Entrez ids or row numbers\)"),
         (["AAACATACAACCAC-1"], r"cell barcodes: is the matrix transposed\?"),
+        (["lung_2_AAACATACAACCAC"], r"cell barcodes: is the matrix transposed\?"),
         (["ENSG00000141510"], "human Ensembl ids this vocabulary does not have"),
     ],
 )

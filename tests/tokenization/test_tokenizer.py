@@ -117,12 +117,14 @@ def test_no_cells():
         ValueError, match=r"^no cell is left to tokenize. adata: 0 of 2 cells token"
     ):
         tokenizer(cells_of([[0, 0, 0, 0], [0, 0, 0, 0]]))
+    with pytest.raises(ValueError, match=r"^adata has no genes$"):
+        tokenizer(cells_of([[1, 1, 1, 1]])[:, :0].copy())
 
 
 def test_filter_pass():
     tokenizer = RankValueTokenizer(VOCABULARY)
     counts = [[1, 0, 0, 0], [0, 1, 0, 0], [-1, 0, 0, 0]]
-    for passed in ([0, 1, 0], [False, True, False], [2.0, 1.0, np.nan]):
+    for passed in ([0, 1, 0], [False, True, False], [2.0, 1.0, np.nan], [None, True, "1"]):
         cells = tokenizer(cells_of(counts, filter_pass=passed))
         assert (ids(cells), cells.obs.index.tolist()) == ([[3]], ["cell1"])
         assert cells.report.filtered_cells == 2
