@@ -106,3 +106,24 @@ def test_what_cannot_be_done_is_said(folder, tmp_path, monkeypatch, capsys, opti
     assert run(*(folder if option == "FILES" else option for option in options)) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--special-tokens", "<pad>"), "special_tokens are ['<pad>']; expected <pad> and <mask>"),
+        (("--max-length", 2), "max_length is 2; expected room for a gene"),
+        (("--max-genes", 0), "max_genes is 0; expected 1 or more"),
+        (("--orthologs", "none.csv"), "none.csv: no such file"),
+        (("--biotypes", "miRNA", "--biotype-table", "none.csv"), "none.csv: no such file"),
+        (("--save-medians", __file__), "exists and holds no gene medians; nothing was written"),
+        (("--output", __file__), "is a file; expected a new name or a directory"),
+    ],
+)
+def test_refused_before_the_corpus_is_read(options, message, folder, tmp_path, capsys, monkeypatch):
+    def read(*_, **__):
+        raise AssertionError("the corpus was read")
+
+    monkeypatch.setattr("keras_geneformer.tokenization.medians.median_fitting.fit_medians", read)
+    assert run(folder, "--output", tmp_path / "x", *options) != 0
+    assert message in capsys.readouterr().err

@@ -175,6 +175,8 @@ def _write_sentences(options: argparse.Namespace) -> None:
 
     path = Path(options.cells)
     tokens = (path / "state.json").is_file()
+    if tokens and options.vocabulary is None:
+        raise ValueError("a tokenized dataset has token ids only: give --vocabulary, for symbols")
     cells = CellDataset.load(path) if tokens else path
     write_cell_sentences(cells, options.output, _vocabulary(options), genes=options.genes)
     order = "rank value" if tokens else "expression"

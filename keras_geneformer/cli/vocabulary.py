@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from keras_geneformer.cli.counts_options import add_counts_options, counts_options
 
 if TYPE_CHECKING:
+    from keras_geneformer import GeneVocabulary
     from keras_geneformer.tokenization.medians.gene_medians import GeneMedians
 
 
@@ -82,9 +83,12 @@ def _add_selection(fit: argparse.ArgumentParser) -> None:
 
 def _fit_vocabulary(options: argparse.Namespace) -> None:
     from keras_geneformer import GeneVocabulary
+    from keras_geneformer.tokenization.genes.orthologs import Orthologs
 
     _check(options)
     extend = None if options.extend is None else GeneVocabulary.load(options.extend)
+    _check_files(options, extend)
+    orthologs = None if options.orthologs is None else Orthologs.read(options.orthologs)
     medians = _merged(options.merge) if options.merge else _read(options)
     read = f"{medians.cells} cells"
     if options.save_medians:
@@ -103,8 +107,8 @@ def _fit_vocabulary(options: argparse.Namespace) -> None:
         max_length=options.max_length,
         name=options.name,
     )
-    if options.orthologs:
-        vocabulary = vocabulary.with_orthologs(options.orthologs)
+    if orthologs is not None:
+        vocabulary = vocabulary.with_orthologs(orthologs)
     vocabulary.save(options.output)
     print(
         f"{len(vocabulary)} genes of {read}, {vocabulary.size} token ids (checksum "
@@ -126,6 +130,28 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError("--biotypes needs --biotype-key or --biotype-table")
     elif options.biotype_table or (options.biotype_key and not options.save_medians):
         raise ValueError("--biotypes says which genes to keep; it is missing")
+
+
+def _check_files(options: argparse.Namespace, extend: "GeneVocabulary | None") -> None:
+    """The same, of what has to be looked at: files to write, tables, and limits."""
+    from keras_geneformer.tokenization.genes.vocabulary_format import is_vocabulary_directory
+    from keras_geneformer.tokenization.medians.gene_medians import check_medians_file
+    from keras_geneformer.tokenization.medians.gene_selection import check_selection, read_biotypes
+    from keras_geneformer.tokenization.publishing import check_destination
+
+    if options.save_medians:
+        check_medians_file(options.save_medians)
+    if options.output:
+        check_destination(options.output, is_vocabulary_directory)
+    check_selection(
+        min_cells=options.min_cells,
+        max_genes=options.max_genes,
+        extend=extend,
+        special_tokens=_names(options.special_tokens),
+        max_length=options.max_length,
+    )
+    if options.biotype_table:
+        read_biotypes(options.biotype_table)
 
 
 def _read(options: argparse.Namespace) -> "GeneMedians":

@@ -330,11 +330,23 @@ class GeneVocabulary:
             102
         """
         from keras_geneformer.tokenization.medians.gene_medians import GeneMedians
-        from keras_geneformer.tokenization.medians.gene_selection import vocabulary_fields
+        from keras_geneformer.tokenization.medians.gene_selection import (
+            check_selection,
+            read_biotypes,
+            vocabulary_fields,
+        )
         from keras_geneformer.tokenization.medians.median_fitting import fit_medians
 
         if biotypes is None and (biotype_key is not None or biotype_table is not None):
             raise ValueError("biotypes to keep are not given; expected e.g. ('protein_coding',)")
+        check_selection(
+            min_cells=min_cells,
+            max_genes=max_genes,
+            extend=extend,
+            special_tokens=special_tokens,
+            max_length=max_length,
+        )
+        known_biotypes = None if biotype_table is None else read_biotypes(biotype_table)
         if not isinstance(data, GeneMedians):
             if biotypes is not None and (biotype_key is None) == (biotype_table is None):
                 raise ValueError("biotypes need either biotype_key (a var column) or biotype_table")
@@ -352,7 +364,7 @@ class GeneVocabulary:
         fields = vocabulary_fields(
             data,
             biotypes=biotypes,
-            biotype_table=biotype_table,
+            known_biotypes=known_biotypes,
             min_cells=min_cells,
             max_genes=max_genes,
             extend=extend,

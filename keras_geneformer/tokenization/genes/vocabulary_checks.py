@@ -1,7 +1,7 @@
 """What the fields of a vocabulary may hold, and how gene ids are spelt."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -42,14 +42,27 @@ def check_fields(
     bad = genes[~(np.isfinite(medians) & (medians > 0))]
     if len(bad):
         raise ValueError(f"{len(bad)} medians are not above zero, among them that of {bad[0]}")
-    special = special_tokens
+    check_special_tokens(special_tokens, max_length)
+    special = list(special_tokens.values())
+    used = np.concatenate([tokens, np.array(special, dtype=np.int32)])
+    if used.min() < 0 or len(np.unique(used)) < len(used):
+        raise ValueError("token ids must be 0 or more, and each stand for one gene or special")
+
+
+def check_special_tokens(special: Collection[str], max_length: int) -> None:
+    """Refuse special tokens that no model can do with, or that leave no room for a gene.
+
+    Args:
+        special: their names.
+        max_length: see `GeneVocabulary`.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
     if not {"<pad>", "<mask>"} <= set(special) or ("<cls>" in special) != ("<eos>" in special):
         raise ValueError(
             f"special_tokens are {sorted(special)}; expected <pad> and <mask>, and both or "
             "none of <cls> and <eos>"
         )
-    used = np.concatenate([tokens, np.array(list(special.values()), dtype=np.int32)])
-    if used.min() < 0 or len(np.unique(used)) < len(used):
-        raise ValueError("token ids must be 0 or more, and each stand for one gene or special")
     if max_length <= len(special):
         raise ValueError(f"max_length is {max_length}; expected room for a gene")

@@ -104,10 +104,7 @@ class GeneMedians:
             FileExistsError: the file exists and holds something else.
         """
         path = Path(path)
-        if path.is_dir() or (path.exists() and not _is_ours(path)):
-            raise FileExistsError(
-                f"{path} exists and holds no gene medians; nothing was written. Choose another name"
-            )
+        check_medians_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         names = [gene.upper() for gene in self.genes]
         arrays: dict[str, Any] = self.values.arrays() | {
@@ -152,6 +149,19 @@ class GeneMedians:
         except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}. Fit that part again") from error
         return loaded
+
+
+def check_medians_file(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that `GeneMedians.save` would not replace.
+
+    Raises:
+        FileExistsError: it exists and holds something else than gene medians.
+    """
+    path = Path(path)
+    if path.is_dir() or (path.exists() and not _is_ours(path)):
+        raise FileExistsError(
+            f"{path} exists and holds no gene medians; nothing was written. Choose another name"
+        )
 
 
 def _is_ours(path: Path) -> bool:

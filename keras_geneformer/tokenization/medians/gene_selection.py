@@ -2,14 +2,17 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from keras_geneformer.tokenization.genes.gene_tables import read_gene_table, require_columns
-from keras_geneformer.tokenization.genes.vocabulary_checks import without_version
+from keras_geneformer.tokenization.genes.vocabulary_checks import (
+    check_special_tokens,
+    without_version,
+)
 from keras_geneformer.tokenization.medians.gene_medians import GeneMedians
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BIOTYPE_COLUMNS = ("gene_type", "biotype", "gene_biotype", "Gene type")
+_SPECIAL = ("<pad>", "<mask>")
 _ID_COLUMNS = ("ensembl_id", "gene", "gene_id", "Gene stable ID")
 
 
@@ -25,7 +29,7 @@ def vocabulary_fields(
     medians: GeneMedians,
     *,
     biotypes: Sequence[str] | str | None,
-    biotype_table: str | os.PathLike[str] | pd.DataFrame | None,
+    known_biotypes: Mapping[str, str] | None,
     min_cells: int,
     max_genes: int | None,
     extend: "GeneVocabulary | None",
@@ -35,10 +39,12 @@ def vocabulary_fields(
 ) -> dict[str, Any]:
     """The fields of a `GeneVocabulary` (see `GeneVocabulary.fit` for the arguments).
 
+    Args:
+        known_biotypes: upper-case gene id to biotype, in place of those of `medians`.
+
     Raises:
-        ValueError: no gene is left, or the arguments contradict the vocabulary to extend.
+        ValueError: no gene is left.
     """
-    _check_limits(min_cells, max_genes, extend, special_tokens)
     detected, values = medians.values.detected, medians.values.medians()
     chosen = [i for i in range(len(detected)) if detected[i]]
     if not chosen:
@@ -46,7 +52,7 @@ def vocabulary_fields(
     before = len(chosen)
     if biotypes is not None:
         wanted = {biotypes} if isinstance(biotypes, str) else set(biotypes)
-        kinds = medians.biotypes if biotype_table is None else _read_biotypes(biotype_table)
+        kinds = medians.biotypes if known_biotypes is None else known_biotypes
         chosen = [i for i in chosen if kinds.get(medians.genes[i].upper()) in wanted]
         if not chosen:
             raise ValueError(
@@ -77,7 +83,7 @@ def vocabulary_fields(
     }
     if extend is not None:
         return _extended(extend, fields, max_length)
-    special = ("<pad>", "<mask>") if special_tokens is None else special_tokens
+    special = _SPECIAL if special_tokens is None else special_tokens
     return fields | {
         "tokens": np.arange(len(special), len(special) + len(genes)),
         "special_tokens": {token: number for number, token in enumerate(special)},
@@ -85,12 +91,22 @@ def vocabulary_fields(
     }
 
 
-def _check_limits(
+def check_selection(
+    *,
     min_cells: int,
     max_genes: int | None,
     extend: "GeneVocabulary | None",
     special_tokens: Sequence[str] | None,
+    max_length: int | None,
 ) -> None:
+    """Refuse, before a corpus is read, what could not be fitted afterwards.
+
+    Args:
+        min_cells, max_genes, extend, special_tokens, max_length: see `GeneVocabulary.fit`.
+
+    Raises:
+        ValueError: a number is out of range, or they contradict the vocabulary to extend.
+    """
     if min_cells < 1:
         raise ValueError(f"min_cells is {min_cells}; expected 1 or more")
     if max_genes is not None and max_genes < 1:
@@ -100,6 +116,11 @@ def _check_limits(
             f"special_tokens are {', '.join(special_tokens)}; expected each once, as its place is "
             "its id"
         )
+    special = _SPECIAL if extend is None else tuple(extend.special_tokens)
+    if extend is None and special_tokens is not None:
+        special = tuple(special_tokens)
+    longest = 2048 if extend is None else extend.max_length
+    check_special_tokens(special, longest if max_length is None else max_length)
     if extend is None:
         return
     if max_genes is not None and max_genes < len(extend):
@@ -143,8 +164,16 @@ def _aliases(genes: list[str], symbols: list[str]) -> dict[str, str]:
     }
 
 
-def _read_biotypes(table: str | os.PathLike[str] | pd.DataFrame) -> dict[str, str]:
-    """Upper-case gene id to biotype; of a gene that stands twice, the first row."""
+def read_biotypes(table: str | os.PathLike[str] | pd.DataFrame) -> dict[str, str]:
+    """Upper-case gene id to biotype; of a gene that stands twice, the first row.
+
+    Args:
+        table: see `GeneVocabulary.fit`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no table, or a column is missing.
+    """
     frame, name = read_gene_table(table)
     ids, biotypes = require_columns(
         frame, name, {"gene ids": _ID_COLUMNS, "biotypes": _BIOTYPE_COLUMNS}
