@@ -153,11 +153,14 @@ def _look_at_all(
     progress: bool,
 ) -> list[FileLook]:
     """Look at every file; say what was logged about it, in the order of the files."""
-    futures = [pool.submit(look_at_file, str(path), vocabulary, options, columns) for path in files]
+    futures = (pool.submit(look_at_file, str(path), vocabulary, options, columns) for path in files)
+    if not isinstance(pool, SameProcess):  # which does at once what it is given
+        futures = iter(list(futures))
     looks = []
-    with tqdm(futures, "look at files", unit="file", disable=not progress) as bar:
-        for future in bar:
+    with tqdm(total=len(files), desc="look at files", unit="file", disable=not progress) as bar:
+        for future in futures:
             looks.append(future.result())
+            bar.update()
             say(looks[-1].messages)
     return looks
 

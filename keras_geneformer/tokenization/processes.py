@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any
 
 # Threads of these do not survive a fork, and a child that waits for one waits for ever.
 _THREADED = ("tensorflow", "jax", "torch", "openvino")
+_SIGNALS = 10
+_SECONDS_BETWEEN_SIGNALS = 0.5
 
 
 class SameProcess(Executor):
@@ -44,12 +47,21 @@ def _follow(alive: int, held: int) -> None:
     """
     os.close(held)
     _leave_interruptions()
+    # An exception, so that temporary files are removed on the way.
+    signal.signal(signal.SIGTERM, _exit)
 
     def wait() -> None:
         os.read(alive, 1)
+        for _ in range(_SIGNALS):  # one for each piece of work that was handed over already
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(_SECONDS_BETWEEN_SIGNALS)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _exit(*_arguments: object) -> None:
+    sys.exit(1)
 
 
 def _leave_interruptions() -> None:

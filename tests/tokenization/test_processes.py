@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -58,6 +59,27 @@ def test_a_failure_ends_workers_at_once():
         work()
     assert time.monotonic() - start < 20
     assert all(future.done() for future in futures)
+
+
+def hold_a_temporary_directory(parent):
+    with tempfile.TemporaryDirectory(dir=parent):
+        (parent / "began").touch()
+        time.sleep(30)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux")
+def test_workers_that_are_ended_leave_no_temporary_files(tmp_path):
+    def work():
+        with worker_pool(2) as pool:
+            for _ in range(5):
+                pool.submit(hold_a_temporary_directory, tmp_path)
+            while not (tmp_path / "began").exists():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert [path.name for path in tmp_path.iterdir()] == ["began"]
 
 
 _KILLED = """
