@@ -105,6 +105,8 @@ def look_at_file(
 ) -> FileLook:
     """Open a file, find its genes, look at some of its cells and at its obs.
 
+    The cells of a `sequential` source are looked at when it is tokenized.
+
     Args:
         path: of the file.
         vocabulary: the directory of the vocabulary.
@@ -115,7 +117,8 @@ def look_at_file(
         try:
             with opened(path, options.layer) as source:
                 work = SourceTokenization(source, vocabulary_in(vocabulary), options)
-                work.check()
+                if not source.sequential:  # else it would be copied for this, and again later
+                    work.check()
                 obs = look_at_obs(source.obs, columns)
                 cells, names = len(source), tuple(source.obs.columns)
                 sequential = source.sequential
@@ -164,16 +167,22 @@ def tokenize_parts(
         tick: called with the number of cells read since it was called last.
 
     Returns:
-        Why the file cannot be read to its end, None where it can; and what was logged.
+        Why the file cannot be read to its end, None where it can; and what was logged about it,
+        where it was not looked at before (see `look_at_file`).
 
     Raises:
         OutputError: a part cannot be written.
     """
-    with collected_messages() as messages:
+    messages: list[Message] = []
+    with collected_messages() as logged:
         try:
             with opened(parts[0].path, job.options.layer) as source:
                 for part in parts:
                     work = SourceTokenization(source, vocabulary_in(job.vocabulary), job.options)
+                    if source.sequential and part == parts[0]:
+                        logged.clear()
+                        work.check()
+                        messages = list(logged)
                     _tokenize_part(part, work, source.obs, job, tick)
         except FILE_ERRORS as error:
             if isinstance(error, OSError) and error.errno in _DISK_ERRORS:

@@ -227,7 +227,8 @@ def _tokenize_all(
         while pending:
             finished, pending = wait(pending, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
             for future in finished:
-                error, _messages = future.result()
+                error, messages = future.result()
+                say(messages)
                 if error is not None:
                     broken[futures[future]] = error
             if not here:

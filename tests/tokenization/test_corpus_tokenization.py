@@ -10,6 +10,7 @@ import textwrap
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from keras_geneformer import CellDataset, RankValueTokenizer
 from keras_geneformer.cli import main
@@ -310,6 +311,22 @@ def test_messages_of_workers_are_said_once(tmp_path, files, caplog):
     assert [message.split(":")[0] for message in dropped] == [
         str(files / f"{i}.h5ad") for i in range(3)
     ]
+
+
+def test_a_matrix_that_has_to_be_copied_is_copied_once(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="keras_geneformer.tokenization")
+    adata = synthetic_cells(20)
+    adata.X = sp.csc_matrix(adata.X * 7.3)
+    adata.write_h5ad(tmp_path / "csc.h5ad")
+    cells = tokenizer().tokenize_files(tmp_path / "csc.h5ad", tmp_path / "x.dataset")
+    assert cells.token_ids.tolist() == tokenizer()(adata).token_ids.tolist()
+    copies = [m for m in caplog.messages if "so it is copied to" in m]
+    assert len(copies) == 1
+    assert sum("are no integers; taken as estimated" in m for m in caplog.messages) == 2
+    adata.X.data = np.log1p(adata.X.data)
+    adata.write_h5ad(tmp_path / "csc.h5ad")
+    with pytest.raises(ValueError, match=r"csc\.h5ad looks log-normalised or otherwise transf"):
+        tokenizer().tokenize_files(tmp_path / "csc.h5ad", tmp_path / "x.dataset")
 
 
 def test_a_dataset_saved_again_has_the_same_fingerprint(tmp_path, files):
