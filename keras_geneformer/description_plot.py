@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_geneformer.plotting import _COLOURS, _INK, _QUIET, _RULE, _TEXT, _picture, _write
+from keras_geneformer.picture_style import (
+    COLOURS,
+    INK,
+    QUIET,
+    RULE,
+    TEXT,
+    empty_picture,
+    style_axes,
+    write_picture,
+)
 
 _BARS = 10
 _BINS = 40
@@ -33,21 +42,17 @@ def plot_description(
     if not len(cells):
         raise ValueError("there are no cells to draw")
     found = cells.describe(vocabulary, top=_BARS)
-    figure, lengths = _picture(2.6 + 0.9 + 0.2 * len(found.top_tokens), title)
+    figure, lengths = empty_picture(2.6 + 0.9 + 0.2 * len(found.top_tokens), title)
     grid = lengths.get_gridspec()
     lengths.remove()
     grid = figure.add_gridspec(2, 1, height_ratios=[1.9, 0.8 + 0.2 * len(found.top_tokens)])
     axes = np.array([figure.add_subplot(grid[0]), figure.add_subplot(grid[1])], dtype=object)
     for each in axes:
-        each.set_axisbelow(True)
-        for side in ("top", "right", "left", "bottom"):
-            each.spines[side].set_visible(side in ("left", "bottom"))
-            each.spines[side].set_color(_RULE)
-        each.tick_params(labelsize=7.5, colors=_INK, length=3, color=_RULE)
+        style_axes(each)
     _draw_lengths(axes[0], cells.lengths, found)
     _draw_tokens(axes[1], found.top_tokens)
     if path is not None:
-        _write(figure, path)
+        write_picture(figure, path)
     return axes
 
 
@@ -55,30 +60,30 @@ def _draw_lengths(axes: Any, lengths: np.ndarray, found: Any) -> None:
     low, high = int(lengths.min()), int(lengths.max())
     step = max(-(-(high - low + 1) // _BINS), 1)
     edges = np.arange(low, high + step + 1, step) - 0.5
-    axes.hist(lengths, edges, color=_COLOURS[0])
-    axes.axvline(found.length_quantiles[0.5], color=_COLOURS[1], linewidth=1.6)
+    axes.hist(lengths, edges, color=COLOURS[0])
+    axes.axvline(found.length_quantiles[0.5], color=COLOURS[1], linewidth=1.6)
     full = ""
     if found.full_share is not None:
         full = f"; {found.full_share:.1%} of cells fill all {found.max_length} places"
     axes.set_title(
-        f"line: median {found.length_quantiles[0.5]}{full}", fontsize=7.5, color=_QUIET, loc="left"
+        f"line: median {found.length_quantiles[0.5]}{full}", fontsize=7.5, color=QUIET, loc="left"
     )
-    axes.set_xlabel("tokens a cell", fontsize=_TEXT, color=_INK)
-    axes.set_ylabel("cells", fontsize=_TEXT, color=_INK)
+    axes.set_xlabel("tokens a cell", fontsize=TEXT, color=INK)
+    axes.set_ylabel("cells", fontsize=TEXT, color=INK)
     if high - low < _NARROWEST:
         # A few lengths, or one, would be bars as wide as the picture.
         axes.set_xlim((low + high - _NARROWEST) / 2, (low + high + _NARROWEST) / 2)
     axes.locator_params(axis="x", integer=True, nbins=6)
     axes.locator_params(axis="y", integer=True, nbins=5)
-    axes.grid(axis="y", color=_RULE, linewidth=0.8)
+    axes.grid(axis="y", color=RULE, linewidth=0.8)
 
 
 def _draw_tokens(axes: Any, top: Any) -> None:
     names = top["symbol"].where(top["symbol"] != "", "token " + top["token"].astype(str))
-    axes.barh(np.arange(len(top)), 100 * top["share"], color=_COLOURS[6], height=0.72)
-    axes.set_yticks(np.arange(len(top)), names.tolist(), fontsize=_TEXT)
+    axes.barh(np.arange(len(top)), 100 * top["share"], color=COLOURS[6], height=0.72)
+    axes.set_yticks(np.arange(len(top)), names.tolist(), fontsize=TEXT)
     axes.set_ylim(len(top) - 0.4, -0.6)
     axes.set_xlim(0, 100)
-    axes.set_xlabel("% of cells with the gene", fontsize=_TEXT, color=_INK)
-    axes.grid(axis="x", color=_RULE, linewidth=0.8)
+    axes.set_xlabel("% of cells with the gene", fontsize=TEXT, color=INK)
+    axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.tick_params(axis="y", length=0)

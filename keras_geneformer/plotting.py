@@ -11,31 +11,25 @@ matplotlib comes with the extra `plot` and is imported at the first picture.
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from keras_geneformer.picture_style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    QUIET,
+    RULE,
+    SMALL,
+    TEXT,
+    WIDTH,
+    empty_picture,
+    write_picture,
+)
 
 __all__ = ["confusion_matrix", "embedding_map", "gene_bars", "loss_curve", "umap_coordinates"]
-
-_COLOURS = (
-    "#332288",
-    "#CC6677",
-    "#117733",
-    "#DDCC77",
-    "#88CCEE",
-    "#882255",
-    "#44AA99",
-    "#999933",
-    "#AA4499",
-)
-_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
-_INK, _QUIET, _RULE = "#1f2430", "#667085", "#e3e6eb"
-_WIDTH, _DPI, _TEXT, _SMALL = 5.0, 200, 9.0, 7.5
 
 
 def loss_curve(
@@ -87,8 +81,8 @@ def loss_curve(
     axis = next((name for name in ("step", "epoch") if name in history.columns), None)
     x = history[axis].to_numpy() if axis else np.arange(1, len(history) + 1)
 
-    figure, axes = _picture(3.0, title)
-    for name, colour in zip(losses, _cycle(_COLOURS, len(losses))):
+    figure, axes = empty_picture(3.0, title)
+    for name, colour in zip(losses, _cycle(COLOURS, len(losses))):
         points = history[name].notna().to_numpy()
         label = name.removesuffix("loss").strip("_") or "training"
         label = {"val": "validation"}.get(label, label)
@@ -98,7 +92,7 @@ def loss_curve(
             line = line.rolling(max(5, len(line) // 40), min_periods=1, center=True).mean()
         axes.plot(xs, line, color=colour, marker=marker, markersize=3.5, linewidth=1.8, label=label)
     if baseline is not None:
-        axes.axhline(baseline, color=_QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.annotate(
             f"{baseline_label} {baseline:.2f}",
             (1.0, baseline),
@@ -106,16 +100,16 @@ def loss_curve(
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
             ha="right",
-            fontsize=_SMALL,
-            color=_QUIET,
+            fontsize=SMALL,
+            color=QUIET,
         )
-    axes.set_xlabel(axis or "epoch", fontsize=_TEXT, color=_INK)
-    axes.set_ylabel(ylabel, fontsize=_TEXT, color=_INK)
+    axes.set_xlabel(axis or "epoch", fontsize=TEXT, color=INK)
+    axes.set_ylabel(ylabel, fontsize=TEXT, color=INK)
     axes.locator_params(axis="x", integer=True)
-    axes.grid(axis="y", color=_RULE, linewidth=0.8)
+    axes.grid(axis="y", color=RULE, linewidth=0.8)
     if len(losses) > 1:
-        axes.legend(fontsize=_TEXT, frameon=False, loc="best", labelcolor=_INK)
-    return _write(figure, path)
+        axes.legend(fontsize=TEXT, frameon=False, loc="best", labelcolor=INK)
+    return write_picture(figure, path)
 
 
 def umap_coordinates(embedding: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
@@ -184,7 +178,7 @@ def embedding_map(
     names, missing = labels.astype(object).to_numpy(), labels.isna().to_numpy()
     ordered = list(labels.astype(object).value_counts().index)
     rows = -(-(len(ordered) + 1) // 2)
-    figure, axes = _picture(4.3 + 0.19 * rows, title, square=True)
+    figure, axes = empty_picture(4.3 + 0.19 * rows, title, square=True)
     size = float(np.clip(9000 / len(x), 3, 22))
     if missing.any():
         axes.scatter(
@@ -196,28 +190,28 @@ def embedding_map(
             x[chosen],
             y[chosen],
             s=size,
-            color=_COLOURS[number % len(_COLOURS)],
+            color=COLOURS[number % len(COLOURS)],
             linewidth=0.3,
-            marker=_MARKERS[number // len(_COLOURS) % len(_MARKERS)],
+            marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             edgecolor="white",
             label=f"{textwrap.shorten(str(name), 30, placeholder='…')} ({chosen.sum()})",
         )
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(str(coordinates.columns[0]), fontsize=_SMALL, color=_QUIET, loc="left")
-    axes.set_ylabel(str(coordinates.columns[1]), fontsize=_SMALL, color=_QUIET, loc="bottom")
+    axes.set_xlabel(str(coordinates.columns[0]), fontsize=SMALL, color=QUIET, loc="left")
+    axes.set_ylabel(str(coordinates.columns[1]), fontsize=SMALL, color=QUIET, loc="bottom")
     legend: Any = figure.legend(
         loc="outside lower center",
         ncols=2 if len(ordered) > 3 else 1,
-        fontsize=_SMALL,
+        fontsize=SMALL,
         frameon=False,
-        labelcolor=_INK,
+        labelcolor=INK,
         handletextpad=0.3,
         columnspacing=1.2,
     )
     for handle in legend.legend_handles:
         handle.set_sizes([26.0])
-    return _write(figure, path)
+    return write_picture(figure, path)
 
 
 def confusion_matrix(confusion: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
@@ -243,10 +237,10 @@ def confusion_matrix(confusion: pd.DataFrame, path: str | Path, *, title: str = 
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     rows = [textwrap.shorten(str(name), 30, placeholder="…") for name in confusion.index]
     columns = [textwrap.shorten(str(name), 30, placeholder="…") for name in confusion.columns]
-    width = max(_WIDTH, 2.2 + 0.27 * number)
-    figure, axes = _picture(width - 0.1, title, width=width)
+    width = max(WIDTH, 2.2 + 0.27 * number)
+    figure, axes = empty_picture(width - 0.1, title, width=width)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    text = float(np.clip((80 if counts.max() < 100 else 64) / number, 4.5, _TEXT))
+    text = float(np.clip((80 if counts.max() < 100 else 64) / number, 4.5, TEXT))
     for row, column in np.argwhere(counts > 0):
         axes.text(
             column,
@@ -255,17 +249,17 @@ def confusion_matrix(confusion: pd.DataFrame, path: str | Path, *, title: str = 
             ha="center",
             va="center",
             fontsize=text,
-            color="white" if shares[row, column] > 0.55 else _INK,
+            color="white" if shares[row, column] > 0.55 else INK,
         )
-    axes.set_xticks(range(number), columns, rotation=90, fontsize=_SMALL)
-    axes.set_yticks(range(number), rows, fontsize=_SMALL)
+    axes.set_xticks(range(number), columns, rotation=90, fontsize=SMALL)
+    axes.set_yticks(range(number), rows, fontsize=SMALL)
     axes.set_xticks(np.arange(number + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(number + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="both", length=0)
-    axes.set_xlabel("predicted", fontsize=_TEXT, color=_INK)
-    axes.set_ylabel("true", fontsize=_TEXT, color=_INK)
-    return _write(figure, path)
+    axes.set_xlabel("predicted", fontsize=TEXT, color=INK)
+    axes.set_ylabel("true", fontsize=TEXT, color=INK)
+    return write_picture(figure, path)
 
 
 def gene_bars(
@@ -308,14 +302,14 @@ def gene_bars(
     groups: list[Any] = list(dict.fromkeys(top[group])) if group else [None]
     if group:
         top = pd.concat([top[top[group] == name] for name in groups])
-    colours = dict(zip(groups, _cycle(_COLOURS, len(groups))))
-    figure, axes = _picture(0.9 + 0.22 * len(top) + (0.25 if group else 0), title)
+    colours = dict(zip(groups, _cycle(COLOURS, len(groups))))
+    figure, axes = empty_picture(0.9 + 0.22 * len(top) + (0.25 if group else 0), title)
     for position, (_, row) in enumerate(top.iterrows()):
         axes.barh(position, row[value], color=colours[row[group] if group else None], height=0.72)
-    axes.set_yticks(range(len(top)), [str(name) for name in top[gene]], fontsize=_TEXT)
+    axes.set_yticks(range(len(top)), [str(name) for name in top[gene]], fontsize=TEXT)
     axes.set_ylim(len(top) - 0.4, -0.6)
-    axes.set_xlabel(xlabel or value, fontsize=_TEXT, color=_INK)
-    axes.grid(axis="x", color=_RULE, linewidth=0.8)
+    axes.set_xlabel(xlabel or value, fontsize=TEXT, color=INK)
+    axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
     if group:
@@ -325,46 +319,12 @@ def gene_bars(
             handles=[Patch(color=colours[name], label=str(name)) for name in groups],
             loc="outside lower center",
             ncols=2,
-            fontsize=_SMALL,
+            fontsize=SMALL,
             frameon=False,
-            labelcolor=_INK,
+            labelcolor=INK,
         )
-    return _write(figure, path)
-
-
-def _picture(
-    height: float, title: str, *, width: float = _WIDTH, square: bool = False
-) -> "tuple[Figure, Axes]":
-    """An empty figure in the house style, and its only axes."""
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise ImportError(
-            "drawing needs matplotlib: pip install 'keras_geneformer[plot]'"
-        ) from error
-    layout: Any = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
-    axes = figure.add_subplot()
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left", "bottom"):
-        axes.spines[side].set_visible(not square and side in ("left", "bottom"))
-        axes.spines[side].set_color(_RULE)
-    axes.tick_params(labelsize=_SMALL, colors=_INK, length=3, color=_RULE)
-    if title:
-        wrapped = textwrap.fill(title, int(width * 10))
-        figure.suptitle(wrapped, x=0.02, ha="left", fontsize=10.5, fontweight="bold", color=_INK)
-    return figure, axes
+    return write_picture(figure, path)
 
 
 def _cycle(values: tuple[str, ...], number: int) -> list[str]:
     return [values[index % len(values)] for index in range(number)]
-
-
-def _write(figure: Any, path: str | Path) -> Path:
-    """Saves the picture beside `path` and renames it, so that no half picture is left."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    figure.savefig(beside, format="png")
-    return beside.replace(path)

@@ -19,9 +19,11 @@ def _size(path) -> tuple[int, int]:
 def figures(monkeypatch):
     """The figures drawn during a test, caught as they are written."""
     caught = []
-    write = plotting._write
+    write = plotting.write_picture
     monkeypatch.setattr(
-        plotting, "_write", lambda figure, path: (caught.append(figure), write(figure, path))[1]
+        plotting,
+        "write_picture",
+        lambda figure, path: (caught.append(figure), write(figure, path))[1],
     )
     return caught
 

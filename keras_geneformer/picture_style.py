@@ -1,0 +1,63 @@
+"""The look that all pictures share: colours, sizes, an empty picture, and how one is written."""
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#DDCC77",
+    "#88CCEE",
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#AA4499",
+)
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+INK, QUIET, RULE = "#1f2430", "#667085", "#e3e6eb"
+WIDTH, DPI, TEXT, SMALL = 5.0, 200, 9.0, 7.5
+
+
+def empty_picture(
+    height: float, title: str, *, width: float = WIDTH, square: bool = False
+) -> "tuple[Figure, Axes]":
+    """An empty figure in the house style, and its only axes."""
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError as error:
+        raise ImportError(
+            "drawing needs matplotlib: pip install 'keras_geneformer[plot]'"
+        ) from error
+    layout: Any = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    axes = figure.add_subplot()
+    style_axes(axes, square=square)
+    if title:
+        wrapped = textwrap.fill(title, int(width * 10))
+        figure.suptitle(wrapped, x=0.02, ha="left", fontsize=10.5, fontweight="bold", color=INK)
+    return figure, axes
+
+
+def style_axes(axes: Any, *, square: bool = False) -> None:
+    """Gives axes the house style; square ones have no frame at all."""
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(not square and side in ("left", "bottom"))
+        axes.spines[side].set_color(RULE)
+    axes.tick_params(labelsize=SMALL, colors=INK, length=3, color=RULE)
+
+
+def write_picture(figure: Any, path: str | Path) -> Path:
+    """Saves the picture beside `path` and renames it, so that no half picture is left."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.partial")
+    figure.savefig(beside, format="png")
+    return beside.replace(path)
