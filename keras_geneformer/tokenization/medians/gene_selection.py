@@ -184,6 +184,6 @@ def read_biotypes(table: str | os.PathLike[str] | pd.DataFrame) -> dict[str, str
     return kinds
 
 
-def _most_frequent(kinds: dict[str, str]) -> str:
+def _most_frequent(kinds: Mapping[str, str]) -> str:
     names = pd.Series(list(kinds.values()), dtype=object)
     return ", ".join(names[names != ""].value_counts().index[:8]) or "none"
