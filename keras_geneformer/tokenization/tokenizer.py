@@ -156,7 +156,7 @@ class RankValueTokenizer:
         Args:
             paths: files, folders and patterns such as "atlas/*.h5ad" (see `readers.file_source`
                 for the formats).
-            output: a `.dataset` directory to write. It appears when it is complete and not
+            output: a `.dataset` directory to write ("~" is the home folder). It appears when it is complete and not
                 before; an earlier dataset there is replaced in that moment. Default: none, the
                 tokens are kept in memory.
             gene_key, n_counts_key, layer, keep_counts, check_counts: as in `__call__`, for every
@@ -189,6 +189,7 @@ class RankValueTokenizer:
         columns = None if obs_columns is None else list(obs_columns)
         arguments = (self.vocabulary, options, columns, workers, client, skip_broken, progress)
         if output is not None:
+            output = Path(os.path.expanduser(output))
             tokenize_corpus(files, output, *arguments)
             return CellDataset.load(output)
         with tempfile.TemporaryDirectory(prefix="keras_geneformer-") as folder:

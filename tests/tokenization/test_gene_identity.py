@@ -1,8 +1,10 @@
 import logging
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from keras_geneformer import RankValueTokenizer
 from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
@@ -120,4 +122,29 @@ def test_few_known_counts_are_warned_of(caplog):
     share = adata.X[:, :3].sum() / adata.X.sum()
     assert cells.report.known_share == pytest.approx(share)
     assert cells.report.sources[0].known_genes == 3
-    assert f"adata: only {100 * share:.0f}% of the counts belong to genes" in caplog.text
+    assert caplog.messages == [
+        f"adata: only {100 * share:.0f}% of the counts belong to genes of the vocabulary (3 of 120 "
+        "genes known); is it of this species, and gene_key the right column?"
+    ]
+
+
+def test_hardly_any_known_counts_are_refused():
+    adata = synthetic_cells(10)
+    mouse = [f"ENSMUSG{i:011d}" for i in range(len(GENES) - 1)]
+    adata.var["ensembl_id"] = [GENES[0], *mouse]
+    for known, counts in ((4, 96), (5, 95)):
+        adata.X = sp.csr_matrix(np.eye(1, len(GENES)) * known + np.eye(1, len(GENES), 1) * counts)[
+            [0] * 10
+        ]
+        adata.obs["n_counts"] = 100.0
+        if known == 5:
+            assert len(RankValueTokenizer(VOCABULARY)(adata)) == 10
+            continue
+        message = (
+            "adata: only 4.0% of the counts belong to genes of the vocabulary (1 of 120 genes in "
+            "ensembl_id known); expected 5% or more. They look like mouse Ensembl ids: use a mouse "
+            "vocabulary, or take them as their human orthologs (vocabulary.with_orthologs, "
+            "--orthologs)"
+        )
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            RankValueTokenizer(VOCABULARY)(adata)

@@ -227,6 +227,14 @@ def test_a_bad_file_among_others_leaves_the_earlier_output(tmp_path):
     assert ids(CellDataset.load(output)) == [[5]]
 
 
+def test_an_output_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    synthetic_cells(3).write_h5ad(tmp_path / "a.h5ad")
+    RankValueTokenizer(tiny_vocabulary()).tokenize_files("~/a.h5ad", "~/x.dataset")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5ad", "x.dataset"]
+
+
 def test_an_output_that_is_something_else_is_refused_before_the_bar_opens(tmp_path, capfd):
     tiny_vocabulary().save(tmp_path / "vocabulary")
     synthetic_cells(5).write_h5ad(tmp_path / "x.h5ad")

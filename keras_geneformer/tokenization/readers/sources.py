@@ -121,7 +121,7 @@ def expand_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     Args:
         paths: files, `.zarr` stores, folders with `matrix.mtx`, other folders (the files of known
             formats, stores and matrix folders that lie in them) and patterns such as
-            "atlas/*.h5ad".
+            "atlas/*.h5ad"; "~" is the home folder.
 
     Raises:
         FileNotFoundError: a file is missing, or a folder or a pattern gives none.
@@ -129,7 +129,7 @@ def expand_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: dict[str, Path] = {}
-    for path in map(Path, given):
+    for path in (Path(os.path.expanduser(path)) for path in given):
         matches = [path] if path.exists() else _matches(path)
         sources = [source for match in matches for source in sources_at(match)]
         if not sources:

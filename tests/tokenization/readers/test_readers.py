@@ -281,6 +281,11 @@ def test_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert expand_paths("?.h5ad") == [Path("a.h5ad"), Path("b.h5ad")]
     assert len(expand_paths(["a.h5ad", tmp_path / "a.h5ad", tmp_path / "." / "b.h5ad"])) == 2
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expand_paths("~/?.h5ad") == ours
+    (tmp_path / "~lock.h5ad").touch()
+    assert expand_paths("~lock.h5ad") == [Path("~lock.h5ad")]
+    (tmp_path / "~lock.h5ad").unlink()
     with pytest.raises(FileNotFoundError) as caught:
         expand_paths("none.h5ad")
     expected = f"none.h5ad: no such file, or nothing in that place that is {KNOWN}"
