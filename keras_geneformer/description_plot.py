@@ -72,7 +72,8 @@ def _draw_lengths(axes: Any, lengths: np.ndarray, found: Any) -> None:
     axes.set_ylabel("cells", fontsize=TEXT, color=INK)
     if high - low < _NARROWEST:
         # A few lengths, or one, would be bars as wide as the picture.
-        axes.set_xlim((low + high - _NARROWEST) / 2, (low + high + _NARROWEST) / 2)
+        left = max((low + high - _NARROWEST) / 2, -0.5)
+        axes.set_xlim(left, left + _NARROWEST)
     axes.locator_params(axis="x", integer=True, nbins=6)
     axes.locator_params(axis="y", integer=True, nbins=5)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
