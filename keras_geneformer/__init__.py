@@ -12,6 +12,9 @@ __version__ = "0.1.0"
 _CONTENTS: dict[str, dict[str, str]] = {
     "tokenization": {
         "GeneVocabulary": "genes.vocabulary",
+        "GeneMedians": "medians.gene_medians",
+        "fit_medians": "medians.median_fitting",
+        "Orthologs": "genes.orthologs",
         "RankValueTokenizer": "tokenizer",
         "CellDataset": "cells.dataset",
         "tokenize_sentences": "sentences.cell_sentences",
