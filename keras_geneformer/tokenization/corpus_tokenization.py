@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -153,9 +153,11 @@ def _look_at_all(
     progress: bool,
 ) -> list[FileLook]:
     """Look at every file; say what was logged about it, in the order of the files."""
-    futures = (pool.submit(look_at_file, str(path), vocabulary, options, columns) for path in files)
+    futures: Iterable[Future[FileLook]] = (
+        pool.submit(look_at_file, str(path), vocabulary, options, columns) for path in files
+    )
     if not isinstance(pool, SameProcess):  # which does at once what it is given
-        futures = iter(list(futures))
+        futures = list(futures)
     looks = []
     with tqdm(total=len(files), desc="look at files", unit="file", disable=not progress) as bar:
         for future in futures:

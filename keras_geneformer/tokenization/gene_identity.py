@@ -201,5 +201,5 @@ def _no_gene(
 
 def _texts(names: list[object]) -> list[str]:
     """Names that are there; numbers too, as they are shown."""
-    texts = [str(gene).strip() for gene in names if isinstance(gene, str) or not pd.isna(gene)]
-    return [text for text in texts if text]
+    there = pd.Series(names, dtype=object).dropna()
+    return [text for text in there.map(str).str.strip() if text]

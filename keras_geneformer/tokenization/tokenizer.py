@@ -156,9 +156,9 @@ class RankValueTokenizer:
         Args:
             paths: files, folders and patterns such as "atlas/*.h5ad" (see `readers.file_source`
                 for the formats).
-            output: a `.dataset` directory to write ("~" is the home folder). It appears when it is complete and not
-                before; an earlier dataset there is replaced in that moment. Default: none, the
-                tokens are kept in memory.
+            output: a `.dataset` directory to write ("~" is the home folder). It appears when it is
+                complete and not before; an earlier dataset there is replaced in that moment.
+                Default: none, the tokens are kept in memory.
             gene_key, n_counts_key, layer, keep_counts, check_counts: as in `__call__`, for every
                 file.
             obs_columns: the columns of obs to keep. Default: all that any file has, with missing
