@@ -176,8 +176,3 @@ def _cut_in_order(bucket_of: np.ndarray, sizes: np.ndarray) -> np.ndarray:
                 number, most = 0, own
             number += 1
     return np.array([*starts, len(bucket_of)], dtype=np.int64)
-
-
-def padded_share(lengths: np.ndarray, batches: BatchPlan) -> float:
-    """The share of a plan's tokens that is padding, between 0 and 1."""
-    return batches.padded_share(lengths)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_geneformer.data.buckets import bucket_lengths, padded_share, plan_batches
+from keras_geneformer.data.buckets import bucket_lengths, plan_batches
 
 
 def padding(lengths, buckets):
@@ -68,7 +68,7 @@ def test_little_of_real_batches_is_padding(reference):
     lengths = pq.read_table(path, columns=["length"])["length"].to_numpy()
     buckets = bucket_lengths(lengths, 10)
     batches = plan_batches(lengths, buckets, batch_size=12, rng=np.random.default_rng(0))
-    assert padded_share(lengths, batches) < 0.08
+    assert batches.padded_share(lengths) < 0.08
     assert len({(len(batch.rows), batch.length) for batch in batches}) <= 11
 
 

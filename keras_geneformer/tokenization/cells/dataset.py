@@ -20,7 +20,7 @@ from keras_geneformer.tokenization.cells.arrow_format import (
 )
 from keras_geneformer.tokenization.cells.cell_operations import CellOperations
 from keras_geneformer.tokenization.cells.obs_columns import decode_obs, encode_obs
-from keras_geneformer.tokenization.cells.token_lists import TokenLists, id_dtype
+from keras_geneformer.tokenization.cells.token_lists import TokenLists
 from keras_geneformer.tokenization.publishing import publish_directory
 from keras_geneformer.tokenization.sentence_report import read_report
 
@@ -198,9 +198,12 @@ class CellDataset(CellOperations):
         """
         obs, kinds = encode_obs(self.obs, RESERVED)
         types = {name: array.type for name, array in obs.items()}
+        ids_dtype = self._lists.narrowest_dtype()
         with (
             publish_directory(path, is_dataset_directory) as partial,
-            DatasetWriter(partial, self._ids_dtype, types, self.counts is not None) as writer,
+            DatasetWriter(
+                partial, self._lists.narrowest_dtype(), types, self.counts is not None
+            ) as writer,
         ):
             start = 0
             for ids, offsets in self._lists.pieces():
@@ -213,12 +216,6 @@ class CellDataset(CellOperations):
                 writer.write(ids, np.diff(offsets), batch, kept)
                 start = stop
             writer.finish(self.metadata | {"obs": kinds})
-
-    @property
-    def _ids_dtype(self) -> np.dtype:
-        """int16 or int32, whatever integers others have written."""
-        largest = max((int(ids.max(initial=0)) for ids, _ in self._lists.pieces()), default=0)
-        return id_dtype(largest + 1)
 
     @classmethod
     def load(

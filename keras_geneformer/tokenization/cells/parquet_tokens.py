@@ -155,7 +155,10 @@ def write_parquet_tokens(
     if cells_per_shard < 1:
         raise ValueError(f"cells_per_shard is {cells_per_shard}; expected 1 or more")
     obs, kinds = encode_obs(cells.obs, RESERVED)
-    ids = pa.from_numpy_dtype(id_dtype(cells.vocabulary_size or _highest(cells.token_lists) + 1))
+    size = cells.vocabulary_size
+    ids = pa.from_numpy_dtype(
+        cells.token_lists.narrowest_dtype() if size is None else id_dtype(size)
+    )
     ours = {name: cells.metadata[name] for name in _SHARED} | {"obs": kinds}
     kept = cells.counts
     beside = {} if kept is None else {COUNTS: pa.list_(pa.float32())}
@@ -209,10 +212,6 @@ def _slices(
             begin, end = offsets[start], offsets[stop]
             yield first + start, flat[begin:end], offsets[start : stop + 1] - begin
         first += number
-
-
-def _highest(lists: TokenLists) -> int:
-    return max((int(ids.max(initial=0)) for ids, _ in lists.pieces()), default=0)
 
 
 def _is_parquet_directory(directory: Path) -> bool:

@@ -102,6 +102,11 @@ class TokenLists:
         types = {values.dtype for values, _ in self._pieces}
         return np.result_type(*types) if types else np.dtype(np.int32)
 
+    def narrowest_dtype(self) -> np.dtype:
+        """int16 or int32, whatever integers others have written; reads all ids."""
+        largest = max((int(ids.max(initial=0)) for ids, _ in self.pieces()), default=0)
+        return id_dtype(largest + 1)
+
     @property
     def _shown(self) -> np.dtype:
         return np.dtype(np.int32) if self.dtype.kind in "iu" else self.dtype
