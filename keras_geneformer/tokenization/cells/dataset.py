@@ -201,9 +201,7 @@ class CellDataset(CellOperations):
         ids_dtype = self._lists.narrowest_dtype()
         with (
             publish_directory(path, is_dataset_directory) as partial,
-            DatasetWriter(
-                partial, self._lists.narrowest_dtype(), types, self.counts is not None
-            ) as writer,
+            DatasetWriter(partial, ids_dtype, types, self.counts is not None) as writer,
         ):
             start = 0
             for ids, offsets in self._lists.pieces():

@@ -154,11 +154,12 @@ def _stacked(parts: Sequence[pd.Series | None], sizes: Sequence[int]) -> pd.Seri
         same = all(part.dtype == there[0].dtype for part in there)
         categories = there[0].cat.categories if same else _all_categories(there)
         dtype = pd.CategoricalDtype(categories, same and bool(there[0].cat.ordered))
-        codes = [
+        codes: Any = [
             np.full(size, -1) if part is None else _codes(part, categories)
             for part, size in zip(parts, sizes)
         ]
-        return pd.Series(pd.Categorical.from_codes(np.concatenate(codes), dtype=dtype))
+        codes = np.concatenate(codes)
+        return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype))
     starts = np.cumsum([0, *sizes])
     told, rows = [], []
     for part, start, size in zip(parts, starts, sizes):
