@@ -119,8 +119,6 @@ def test_repeated_entries_are_summed_and_negative_ones_refused():
     entries = np.array([2.0, 2.0, 3.0]), np.array([0, 0, 1]), np.array([0, 3])
     var = pd.DataFrame(index=["A", "B"])
     adata = anndata.AnnData(sp.csr_matrix(entries, shape=(1, 2)), var=var)
-        sp.csr_matrix(entries, shape=(1, 2)), var=pd.DataFrame(index=["A", "B"])
-    )
     assert cell_sentences(adata).tolist() == ["A B"]
     adata = counted([[3, -1]], ["A", "B"])
     with pytest.raises(ValueError, match=r"^adata has negative values: -1\.0 in cell 'c0', so it"):
