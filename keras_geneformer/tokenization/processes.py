@@ -13,8 +13,7 @@ from typing import Any
 
 # Threads of these do not survive a fork, and a child that waits for one waits for ever.
 _THREADED = ("tensorflow", "jax", "torch", "openvino")
-_SIGNALS = 10
-_SECONDS_BETWEEN_SIGNALS = 0.5
+_SECONDS_TO_CLEAN_UP = 0.5
 
 
 class SameProcess(Executor):
@@ -52,9 +51,9 @@ def _follow(alive: int, held: int) -> None:
 
     def wait() -> None:
         os.read(alive, 1)
-        for _ in range(_SIGNALS):  # one for each piece of work that was handed over already
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(_SECONDS_BETWEEN_SIGNALS)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # no traces of what is broken off
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_SECONDS_TO_CLEAN_UP)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -75,8 +74,8 @@ def worker_pool(workers: int) -> Iterator[Executor]:
 
     Processes are forked where nothing forbids it, as they then start at once. Where a backend
     (TensorFlow, JAX, PyTorch) is loaded, or the system cannot fork safely, they start anew, which
-    takes some seconds. Where the block fails or is interrupted they are ended at once, whatever
-    they are doing; forked ones also where this process is killed.
+    takes some seconds. Where the block fails, what waits is not begun; where it is interrupted
+    or this process is killed, forked ones are ended at once, whatever they are doing.
 
     Args:
         workers: 1 or more.
@@ -105,7 +104,7 @@ def worker_pool(workers: int) -> Iterator[Executor]:
     try:
         yield fresh
     except BaseException:
-        fresh.shutdown(kill_workers=True)
+        fresh.shutdown(kill_workers=True)  # it would begin what waits
         raise
     fresh.shutdown()
 
@@ -118,7 +117,8 @@ def _forked(workers: int) -> Iterator[Executor]:
     pool = ProcessPoolExecutor(workers, context, initializer=_follow, initargs=(alive, held))
     try:
         yield pool
-    except BaseException:
+    except KeyboardInterrupt:
+        # Not after errors: a worker ended while it sends a large result would keep us waiting.
         os.close(ends.pop())
         raise
     finally:

@@ -46,7 +46,7 @@ def test_none_is_refused():
         pass
 
 
-def test_a_failure_ends_workers_at_once():
+def test_an_interruption_ends_workers_at_once():
     start = time.monotonic()
     futures = []
 
