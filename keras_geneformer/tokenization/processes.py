@@ -13,7 +13,8 @@ from typing import Any
 
 # Threads of these do not survive a fork, and a child that waits for one waits for ever.
 _THREADED = ("tensorflow", "jax", "torch", "openvino")
-_SECONDS_TO_CLEAN_UP = 0.5
+_SIGNALS = 10
+_SECONDS_BETWEEN_SIGNALS = 0.5
 
 
 class SameProcess(Executor):
@@ -52,8 +53,9 @@ def _follow(alive: int, held: int) -> None:
     def wait() -> None:
         os.read(alive, 1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # no traces of what is broken off
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_SECONDS_TO_CLEAN_UP)
+        for _ in range(_SIGNALS):  # one for each piece of work that was handed over already
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(_SECONDS_BETWEEN_SIGNALS)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
