@@ -103,12 +103,31 @@ def worker_pool(workers: int) -> Iterator[Executor]:
     from joblib.externals.loky import ProcessPoolExecutor as FreshProcesses
 
     fresh = FreshProcesses(workers, initializer=_leave_interruptions)
+    pool = _Cancelling(fresh)
     try:
-        yield fresh
-    except BaseException:
-        fresh.shutdown(kill_workers=True)  # it would begin what waits
+        yield pool
+    except KeyboardInterrupt:
+        fresh.shutdown(kill_workers=True)
         raise
-    fresh.shutdown()
+    finally:
+        pool.shutdown()
+
+
+class _Cancelling(Executor):
+    """An executor that, when it is shut down, does not begin what waits (loky's own does)."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._futures: list[Future] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        self._futures.append(self._pool.submit(fn, *args, **kwargs))
+        return self._futures[-1]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
+        for future in self._futures:
+            future.cancel()
+        self._pool.shutdown(wait=wait)
 
 
 @contextmanager
