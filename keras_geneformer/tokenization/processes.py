@@ -2,10 +2,11 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -13,8 +14,6 @@ from typing import Any
 
 # Threads of these do not survive a fork, and a child that waits for one waits for ever.
 _THREADED = ("tensorflow", "jax", "torch", "openvino")
-_SIGNALS = 10
-_SECONDS_BETWEEN_SIGNALS = 0.5
 
 
 class SameProcess(Executor):
@@ -35,8 +34,18 @@ class SameProcess(Executor):
         return future
 
 
-def _follow(alive: int, held: int) -> None:
-    """Make a forked worker end when its parent closes a pipe, or dies, which closes it too.
+def _begin(scratch: str) -> None:
+    """Begin a worker: Ctrl-C, which reaches all processes of a terminal, is the parent's.
+
+    Args:
+        scratch: where its temporary files go; the parent removes it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tempfile.tempdir = scratch
+
+
+def _follow(alive: int, held: int, scratch: str) -> None:
+    """Begin a forked worker, which ends when its parent closes a pipe, or dies, which closes it.
 
     Else workers of a parent that was killed would wait for ever, with the files that it held open
     and locked.
@@ -44,30 +53,17 @@ def _follow(alive: int, held: int) -> None:
     Args:
         alive: the end of the pipe to read, which ends with the parent.
         held: the other end, which the parent alone should hold.
+        scratch: see `_begin`.
     """
     os.close(held)
-    _leave_interruptions()
-    # An exception, so that temporary files are removed on the way.
-    signal.signal(signal.SIGTERM, _exit)
+    _begin(scratch)
 
     def wait() -> None:
         os.read(alive, 1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # no traces of what is broken off
-        for _ in range(_SIGNALS):  # one for each piece of work that was handed over already
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(_SECONDS_BETWEEN_SIGNALS)
+        shutil.rmtree(scratch, ignore_errors=True)  # of a parent that was killed
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def _exit(*_arguments: object) -> None:
-    sys.exit(1)
-
-
-def _leave_interruptions() -> None:
-    """Leave Ctrl-C, which reaches all processes of a terminal, to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
@@ -95,14 +91,40 @@ def worker_pool(workers: int) -> Iterator[Executor]:
     if workers == 1:
         yield SameProcess()
         return
-    if sys.platform.startswith("linux") and not any(name in sys.modules for name in _THREADED):
-        with _forked(workers) as forked:
-            yield forked
-        return
+    with tempfile.TemporaryDirectory(prefix="keras_geneformer-") as scratch:
+        if sys.platform.startswith("linux") and not any(name in sys.modules for name in _THREADED):
+            with _forked(workers, scratch) as pool:
+                yield pool
+        else:
+            with _fresh(workers, scratch) as pool:
+                yield pool
+
+
+@contextmanager
+def _forked(workers: int, scratch: str) -> Iterator[Executor]:
+    alive, held = os.pipe()
+    ends = [held]
+    context = multiprocessing.get_context("fork")
+    arguments = (alive, held, scratch)
+    pool = ProcessPoolExecutor(workers, context, initializer=_follow, initargs=arguments)
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        # Not after errors: a worker ended while it sends a large result would keep us waiting.
+        os.close(ends.pop())
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for end in (alive, *ends):
+            os.close(end)
+
+
+@contextmanager
+def _fresh(workers: int, scratch: str) -> Iterator[Executor]:
     # Unlike `multiprocessing`'s own, its processes do not import the user's script again.
     from joblib.externals.loky import ProcessPoolExecutor as FreshProcesses
 
-    fresh = FreshProcesses(workers, initializer=_leave_interruptions)
+    fresh = FreshProcesses(workers, initializer=_begin, initargs=(scratch,))
     pool = _Cancelling(fresh)
     try:
         yield pool
@@ -128,21 +150,3 @@ class _Cancelling(Executor):
         for future in self._futures:
             future.cancel()
         self._pool.shutdown(wait=wait)
-
-
-@contextmanager
-def _forked(workers: int) -> Iterator[Executor]:
-    alive, held = os.pipe()
-    ends = [held]
-    context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(workers, context, initializer=_follow, initargs=(alive, held))
-    try:
-        yield pool
-    except KeyboardInterrupt:
-        # Not after errors: a worker ended while it sends a large result would keep us waiting.
-        os.close(ends.pop())
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for end in (alive, *ends):
-            os.close(end)

@@ -2,8 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 
 import pytest
 
@@ -45,61 +43,51 @@ def test_none_is_refused():
         pass
 
 
-def test_an_interruption_ends_workers_at_once():
-    start = time.monotonic()
-    futures = []
+_ENDED = """
+import os, pathlib, signal, sys, tempfile, time
+from keras_geneformer.tokenization.processes import worker_pool
 
-    def work():
-        with worker_pool(2) as pool:
-            futures.extend(pool.submit(time.sleep, 30) for _ in range(9))
-            raise KeyboardInterrupt
+folder = pathlib.Path(sys.argv[1])
+kill = sys.argv[2] == "kill"
 
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert time.monotonic() - start < 20
-    assert all(future.done() for future in futures)
-
-
-def hold_a_temporary_directory(parent):
-    with tempfile.TemporaryDirectory(dir=parent):
-        (parent / "began").touch()
+def hold_a_temporary_directory():
+    with tempfile.TemporaryDirectory():
+        (folder / str(os.getpid())).touch()
         time.sleep(30)
 
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux")
-def test_workers_that_are_ended_leave_no_temporary_files(tmp_path):
-    def work():
-        with worker_pool(2) as pool:
-            for _ in range(5):
-                pool.submit(hold_a_temporary_directory, tmp_path)
-            while not (tmp_path / "began").exists():
-                time.sleep(0.01)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert [path.name for path in tmp_path.iterdir()] == ["began"]
-
-
-_KILLED = """
-import os, signal, sys, time
-from keras_geneformer.tokenization.processes import worker_pool
-with worker_pool(2) as pool:
-    print(*[pool.submit(os.getpid).result() for _ in range(9)], flush=True)
-    pool.submit(time.sleep, 30)
-    time.sleep(0.2)
-    os.kill(os.getpid(), signal.SIGKILL)
+futures = []
+try:
+    with worker_pool(2) as pool:
+        futures.extend(pool.submit(hold_a_temporary_directory) for _ in range(9))
+        while sum(path.is_file() for path in folder.iterdir()) < 2:
+            time.sleep(0.01)
+        if kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    print(all(future.done() for future in futures))
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux")
-def test_workers_of_a_killed_process_end():
-    # Their standard output is the pipe that is read here: it ends with the last of them.
+@pytest.mark.parametrize("how", ["interrupt", "kill"])
+def test_workers_end_with_their_parent_and_leave_no_temporary_files(tmp_path, how):
+    # In a process of its own: where a backend is loaded, as in this suite, none is forked.
+    marks, scratch = tmp_path / "marks", tmp_path / "scratch"
+    marks.mkdir()
+    scratch.mkdir()
+    # The workers' standard output is the pipe that is read here: it ends with the last of them.
     result = subprocess.run(
-        [sys.executable, "-c", _KILLED], capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", _ENDED, str(marks), how],
+        capture_output=True,
+        text=True,
+        timeout=25,
+        env=os.environ | {"TMPDIR": str(scratch)},
     )
-    assert result.returncode == -signal.SIGKILL
-    assert result.stdout.split()
+    killed = how == "kill"
+    assert result.returncode == (-signal.SIGKILL if killed else 0)
+    assert (result.stdout, result.stderr) == ("" if killed else "True\n", "")
+    assert list(scratch.iterdir()) == []
 
 
 def test_with_a_backend_loaded_processes_start_anew():
