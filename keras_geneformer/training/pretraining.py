@@ -1,5 +1,6 @@
 """Pretraining: guess masked genes from the others."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from keras_geneformer.data.loader import CellBatches
 from keras_geneformer.data.masking import Masking
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
+from keras_geneformer.training.checkpoints import Checkpoints
 from keras_geneformer.training.loop import train
 from keras_geneformer.training.optimizers import adamw
 from keras_geneformer.training.schedules import WarmupSchedule
@@ -48,6 +50,9 @@ def pretrain(
     published: bool = False,
     validation: Any = None,
     seed: int = 0,
+    checkpoints: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1000,
+    keep_checkpoints: int = 2,
     progress: bool = True,
 ) -> PretrainResult:
     """Train a masked LM on cells: 15 % of a cell's genes are hidden, and guessed from the rest.
@@ -73,13 +78,20 @@ def pretrain(
         validation: cells (a `CellDataset`) on which loss and accuracy are taken after each epoch,
             always masked alike.
         seed: of shuffling, masks and dropout.
+        checkpoints: a directory in which the state of the run is kept. The same call with the
+            same directory goes on where it was stopped, killed or pre-empted (SIGTERM saves the
+            state and exits with code 0); on a CPU the result is that of the uninterrupted run,
+            bit for bit.
+        checkpoint_every: steps from one state to the next.
+        keep_checkpoints: how many states to keep.
         progress: show a bar.
 
     Returns:
         The model and its history.
 
     Raises:
-        ValueError: the cells are of another vocabulary, too long, empty, or without the tokens
+        ValueError: `checkpoints` holds states of another run; the cells are of another
+            vocabulary, too long, empty, or without the tokens
             `<pad>` and `<mask>`; or an option is out of range.
         FloatingPointError: the loss is no longer finite.
 
@@ -143,6 +155,22 @@ def pretrain(
         def after_epoch(epoch: int) -> dict[str, float]:
             return _validate(test, held)
 
+    kept = None
+    if checkpoints is not None:
+        run = {
+            "cells": len(cells),
+            "tokens": int(np.sum(cells.lengths, dtype=np.int64)),
+            "vocabulary": cells.vocabulary_checksum,
+            "validation_cells": 0 if validation is None else len(validation),
+            "steps": total,
+            "batch_size": batches.batch_size,
+            "max_tokens": max_tokens,
+            "schedule": schedule.get_config(),
+            "weight_decay": weight_decay,
+            "masking": [mask_rate, published],
+            "seed": seed,
+        }
+        kept = Checkpoints(checkpoints, run, keep_checkpoints)
     history = train(
         masked_lm,
         batches,
@@ -150,6 +178,8 @@ def pretrain(
         progress=progress,
         description="pretrain",
         after_epoch=after_epoch,
+        checkpoints=kept,
+        checkpoint_every=checkpoint_every,
     )
     return PretrainResult(masked_lm, history)
 
