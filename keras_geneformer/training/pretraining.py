@@ -114,6 +114,8 @@ def pretrain(
             )
     if (epochs if steps is None else steps) < 1:
         raise ValueError(f"Nothing to train: epochs={epochs}, steps={steps}; expected 1 or more.")
+    if checkpoint_every < 1:
+        raise ValueError(f"Received checkpoint_every={checkpoint_every}; expected 1 or more steps.")
     if not 0.0 <= warmup <= 1.0:
         raise ValueError(f"warmup is a share of the steps, between 0 and 1, not {warmup}.")
     keras.utils.set_random_seed(seed)
