@@ -19,8 +19,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "train a masked language model on cells without labels",
         "15 % of a cell's genes are hidden and guessed from the rest. Begins from random weights\n"
         "of a published size or your own (--num-layers and the like), or goes on from --model.\n"
-        "Writes a preset, with history.csv and loss.png beside the weights. The state of the run is\n"
-        "kept in <output>.checkpoints meanwhile: after a kill the same command goes on from there.",
+        "Writes a preset, with history.csv and loss.png beside the weights. The state of the run\n"
+        "is kept in <output>.checkpoints meanwhile: after a kill the same command goes on there.",
         "keras-geneformer pretrain cells.dataset --num-layers 3 --hidden-dim 128 --num-heads 4 "
         "--intermediate-dim 256 --vocabulary vocabulary --epochs 10 --output model",
         trains=True,
@@ -129,7 +129,7 @@ def _pretrain(options: argparse.Namespace) -> None:
 
     check_destination(options.output, is_replaceable)
     cells = CellDataset.load(options.dataset)
-    vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else None
+    vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else cells.vocabulary
     held = None
     if options.validation:
         from keras_geneformer.training.splits import split_by_cell

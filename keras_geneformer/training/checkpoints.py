@@ -116,9 +116,10 @@ class Checkpoints:
             raise ValueError(f"{path / _STATE} is damaged ({error}): remove {path}.") from error
         _assign(model, state, path)
         rows = pd.read_parquet(path / _HISTORY).to_dict("records")
-        history = [{k: v for k, v in row.items() if not pd.isna(v)} for row in rows]
-        for row in history:
-            row |= {"step": int(row["step"]), "epoch": int(row["epoch"])}
+        history: list[dict[str, float]] = []
+        for row in rows:
+            history.append({str(name): v for name, v in row.items() if not pd.isna(v)})
+            history[-1] |= {"step": int(row["step"]), "epoch": int(row["epoch"])}
         return int(_read(path)["step"]), history
 
 
