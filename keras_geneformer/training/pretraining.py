@@ -1,5 +1,6 @@
 """Pretraining: guess masked genes from the others."""
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.training.checkpoints import Checkpoints
 from keras_geneformer.training.loop import train
+from keras_geneformer.training.objective import masked_lm_loss, masked_lm_metrics
 from keras_geneformer.training.optimizers import adamw
 from keras_geneformer.training.schedules import WarmupSchedule
 from keras_geneformer.training.step import Step, compile_step
@@ -29,9 +31,12 @@ class PretrainResult:
     model: GeneformerMaskedLM
     """The trained model."""
     history: pd.DataFrame
-    """One row a step: `step`, `epoch`, `loss`, `accuracy`, `learning_rate`, and, with validation
-    cells, `validation_loss` and `validation_accuracy` at the last step of each epoch. Losses are
-    mean cross-entropies (nats) over masked positions."""
+    """One row a step: `step`, `epoch`, `loss`, `accuracy`, `top5`, `learning_rate`, and, with
+    validation cells, `validation_loss`, `validation_accuracy`, `validation_top5` and
+    `validation_perplexity` at the last step of each epoch. Losses are mean cross-entropies (nats)
+    over masked positions, accuracy and top5 the shares of these whose gene has the highest score,
+    or one of the five highest; perplexity is e to the loss: among so many genes, equally likely,
+    one would guess as well."""
 
 
 def pretrain(
@@ -135,10 +140,8 @@ def pretrain(
     schedule = WarmupSchedule(learning_rate, total, round(warmup * total), decay)
     masked_lm.compile(
         optimizer=adamw(schedule, weight_decay),
-        loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        ),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        loss=masked_lm_loss(),
+        weighted_metrics=masked_lm_metrics(),
     )
     if backbone.vocabulary_checksum is None and cells.vocabulary_checksum is not None:
         backbone.vocabulary_checksum = cells.vocabulary_checksum
@@ -198,14 +201,15 @@ def _masked_lm(model: Any) -> GeneformerMaskedLM:
 
 
 def _validate(step: Step, batches: CellBatches) -> dict[str, float]:
-    """Loss and accuracy over all masked positions of the validation cells."""
-    totals = np.zeros(3)
+    """Loss and metrics over all masked positions of the validation cells."""
+    sums: dict[str, float] = {}
+    masked = 0.0
     for index in range(len(batches)):
         batch = batches[index]
-        logs = step(batch)
         number = float(batch[2].sum())
-        totals += number * logs["loss"], number * logs["accuracy"], number
-    return {
-        "validation_loss": totals[0] / totals[2],
-        "validation_accuracy": totals[1] / totals[2],
-    }
+        masked += number
+        for name, value in step(batch).items():
+            sums[name] = sums.get(name, 0.0) + number * value
+    means = {f"validation_{name}": total / masked for name, total in sums.items()}
+    # Beyond e**700 a float is infinite, as is what a loss so high says.
+    return means | {"validation_perplexity": math.exp(min(means["validation_loss"], 700.0))}
