@@ -64,7 +64,8 @@ def train(
             row = {"step": done + 1, "epoch": epoch} | step(batch)
             rows.append(row | {"learning_rate": rate})
             if not math.isfinite(row["loss"]):
-                raise FloatingPointError(_not_finite(row, rate, checkpoints))
+                names = batches.cells.obs.index[batches.rows(done % len(batches))]
+                raise FloatingPointError(_not_finite(row, rate, names, checkpoints))
             done += 1
             bar.update(len(batch[1]))
             bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
@@ -76,17 +77,20 @@ def train(
                 continue
             if done % checkpoint_every == 0 or done == steps or ending:
                 checkpoints.save(model, done, rows)
-            if ending:
+            if ending and done < steps:
                 raise SystemExit(0)
         bar.total = bar.n
         bar.refresh()
     return pd.DataFrame(rows)
 
 
-def _not_finite(row: dict[str, float], rate: float, checkpoints: Checkpoints | None) -> str:
+def _not_finite(
+    row: dict[str, float], rate: float, names: pd.Index, checkpoints: Checkpoints | None
+) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     message = (
         f"The loss became {row['loss']} at step {row['step']}: lower the learning rate (it was "
-        f"{rate:g})."
+        f"{rate:g}). The batch held the cells {', '.join(map(repr, names[:3]))}{more}."
     )
     latest = None if checkpoints is None else checkpoints.latest()
     return message if latest is None else f"{message} The last good state is in {latest}."

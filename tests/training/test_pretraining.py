@@ -62,7 +62,10 @@ def test_the_same_seed_gives_the_same_losses():
 def test_refuses_a_broken_loss():
     backbone = tiny_backbone(num_layers=1)
     backbone.set_weights([weight * np.nan for weight in backbone.get_weights()])
-    message = r"The loss became nan at step 1: lower the learning rate \(it was 0\.001\)\."
+    message = (
+        r"The loss became nan at step 1: lower the learning rate \(it was 0\.001\)\. The batch "
+        r"held the cells 'cell\d+', 'cell\d+', 'cell\d+'"
+    )
     with pytest.raises(FloatingPointError, match=message):
         pretrain(backbone, synthetic_dataset(12), warmup=0.0, progress=False)
 
