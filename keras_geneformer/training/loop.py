@@ -3,10 +3,12 @@
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -32,7 +34,8 @@ def train(
         model: a compiled Keras model with the metric `accuracy`.
         batches: with labels or masking. Its epoch goes on with each pass over the cells.
         steps: batches to train on; a pass may end early.
-        progress: show a bar, counting cells, with the loss of the last step.
+        progress: show a bar, counting cells, with loss and accuracy of the last step, tokens a
+            second (real ones, not padded ones) and the share of padding.
         description: of the bar.
         after_epoch: called with the epoch's number (from 1) after each pass, and after the last
             step; what it returns is written beside the last step of the epoch.
@@ -55,6 +58,7 @@ def train(
     batches.set_epoch(first_epoch + done // len(batches))
     bar = tqdm(desc=description, unit="cell", disable=not progress)
     with bar, asked_to_end(checkpoints is not None) as ending:
+        shown = _Shown()
         bar.total = math.ceil(len(batches.cells) * steps / len(batches))
         bar.update(math.ceil(len(batches.cells) * done / len(batches)))
         while done < steps:
@@ -68,7 +72,8 @@ def train(
                 raise FloatingPointError(_not_finite(row, rate, names, checkpoints))
             done += 1
             bar.update(len(batch[1]))
-            bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
+            shown.add(batch[0]["padding_mask"], row)
+            bar.set_postfix(shown.postfix(), refresh=False)
             if done % len(batches) == 0 or done == steps:
                 if after_epoch is not None:
                     rows[-1] |= after_epoch(epoch)
@@ -82,6 +87,25 @@ def train(
         bar.total = bar.n
         bar.refresh()
     return pd.DataFrame(rows)
+
+
+class _Shown:
+    """What stands beside the bar: real tokens a second, as padding is no work done."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._real = self._all = 0
+        self._row: dict[str, float] = {}
+
+    def add(self, padding_mask: np.ndarray, row: dict[str, float]) -> None:
+        self._real += int(padding_mask.sum())
+        self._all += padding_mask.size
+        self._row = row
+
+    def postfix(self) -> dict[str, str]:
+        pace = self._real / (time.perf_counter() - self._began)
+        shown = {"loss": f"{self._row['loss']:.3f}", "accuracy": f"{self._row['accuracy']:.1%}"}
+        return shown | {"tokens/s": f"{pace:,.0f}", "padding": f"{1 - self._real / self._all:.0%}"}
 
 
 def _not_finite(

@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -81,3 +83,9 @@ def test_refuses_other_cells_and_other_models():
         pretrain("preset", synthetic_dataset(2))
     with pytest.raises(ValueError, match=r"Nothing to train: epochs=0, steps=None; expected 1"):
         pretrain(tiny_backbone(), synthetic_dataset(2), epochs=0)
+
+
+def test_the_bar_counts_real_tokens(capsys):
+    pretrain(tiny_backbone(), synthetic_dataset(24), batch_size=12, progress=True)
+    shown = capsys.readouterr().err
+    assert re.search(r"loss=\d\.\d{3}, accuracy=\d+\.\d%, tokens/s=[\d,]+, padding=\d+%", shown)
