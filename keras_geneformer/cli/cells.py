@@ -175,10 +175,15 @@ def _write_sentences(options: argparse.Namespace) -> None:
 
     path = Path(options.cells)
     tokens = (path / "state.json").is_file()
-    if tokens and options.vocabulary is None:
-        raise ValueError("a tokenized dataset has token ids only: give --vocabulary, for symbols")
     cells = CellDataset.load(path) if tokens else path
-    write_cell_sentences(cells, options.output, _vocabulary(options), genes=options.genes)
+    vocabulary = _vocabulary(options)
+    if isinstance(cells, CellDataset) and vocabulary is None:
+        vocabulary = cells.vocabulary
+        if vocabulary is None:
+            raise ValueError(
+                f"{path} has token ids only and carries no vocabulary: give --vocabulary"
+            )
+    write_cell_sentences(cells, options.output, vocabulary, genes=options.genes)
     order = "rank value" if tokens else "expression"
     print(f"cell sentences in the order of {order} in {options.output}")
 

@@ -3,6 +3,7 @@
 """
 
 import argparse
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "train a masked language model on cells without labels",
         "15 % of a cell's genes are hidden and guessed from the rest. Begins from random weights\n"
         "of a published size or your own (--num-layers and the like), or goes on from --model.\n"
-        "Writes a preset, with history.csv and loss.png beside the weights.",
+        "Writes a preset, with history.csv and loss.png beside the weights. The state of the run\n"
+        "is kept in <output>.checkpoints meanwhile: after a kill the same command goes on there.",
         "keras-geneformer pretrain cells.dataset --num-layers 3 --hidden-dim 128 --num-heads 4 "
         "--intermediate-dim 256 --vocabulary vocabulary --epochs 10 --output model",
         trains=True,
@@ -42,6 +44,13 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     pretrain.add_argument("--epochs", type=int, default=3, help="(default: %(default)s)")
     pretrain.add_argument("--steps", type=int, help="batches to train on, in place of --epochs")
+    pretrain.add_argument(
+        "--checkpoint-every",
+        type=int,
+        default=1000,
+        metavar="STEPS",
+        help="steps from one kept state to the next (default: %(default)s)",
+    )
     _add_training(pretrain, learning_rate=1e-3)
 
     finetune = add(
@@ -120,7 +129,7 @@ def _pretrain(options: argparse.Namespace) -> None:
 
     check_destination(options.output, is_replaceable)
     cells = CellDataset.load(options.dataset)
-    vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else None
+    vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else cells.vocabulary
     held = None
     if options.validation:
         from keras_geneformer.training.splits import split_by_cell
@@ -130,6 +139,8 @@ def _pretrain(options: argparse.Namespace) -> None:
     model = _model_to_pretrain(options, cells)
     if vocabulary is not None:
         check_model_vocabulary(model, vocabulary)
+    output = Path(options.output)
+    checkpoints = output.with_name(f"{output.name}.checkpoints")
     result = pretrain(
         model,
         cells,
@@ -139,9 +150,11 @@ def _pretrain(options: argparse.Namespace) -> None:
         learning_rate=options.learning_rate,
         validation=held,
         seed=options.seed,
+        checkpoints=checkpoints,
+        checkpoint_every=options.checkpoint_every,
     )
-    result.model.save_to_preset(options.output, vocabulary=vocabulary)
-    output = Path(options.output)
+    result.model.save_to_preset(output, vocabulary=vocabulary)
+    shutil.rmtree(checkpoints)
     write_table(result.history, output / "history.csv", index=False)
     _draw_losses(result.history, output, "Masked-gene loss")
     last = result.history.iloc[-1]

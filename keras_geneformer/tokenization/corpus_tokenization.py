@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from keras_geneformer.tokenization.cells.arrow_format import (
     RESERVED,
+    VOCABULARY,
     cell_schema,
     is_dataset_directory,
     write_manifest,
@@ -271,6 +272,7 @@ def _publish(
         files = {name: record["digest"] for name, record in zip(names, every)}
         ids = id_dtype(vocabulary.size)
         schema = cell_schema(ids, job.schema.types, job.options.keep_counts)
+        vocabulary.save(directory / VOCABULARY)
         write_manifest(directory, files, schema, metadata)
 
     work.assemble([part.key for of in parts.values() for part in of], finish)

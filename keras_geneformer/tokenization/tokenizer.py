@@ -223,4 +223,5 @@ class RankValueTokenizer:
             adata.obs.iloc[rows],
             metadata,
             TokenLists([(np.concatenate(counts), offsets)]) if counts else None,
+            self.vocabulary,
         )

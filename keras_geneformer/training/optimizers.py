@@ -3,6 +3,43 @@
 from typing import Any
 
 import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_geneformer")
+class PublishedAdamW(keras.optimizers.AdamW):
+    """AdamW as PyTorch computes it.
+
+    Keras adds Adam's epsilon to the root of the second moment before that moment's bias is
+    corrected, PyTorch after it. In the first steps the correction is a factor of a thousand, so
+    that weights with small gradients (a rare gene's embedding) move far less in Keras's.
+
+    Args:
+        As of `keras.optimizers.AdamW`.
+
+    Example:
+        >>> optimizer = PublishedAdamW(1e-3, weight_decay=0.001)
+        >>> weight = keras.Variable([1.0, 1.0])
+        >>> optimizer.apply([keras.ops.array([1e-9, 1.0])], [weight])
+        >>> keras.ops.convert_to_numpy(weight).round(5).tolist()
+        [0.99991, 0.999]
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019); torch.optim.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        """One weight's step, from its gradient."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(gradient, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        first = self._momentums[self._get_variable_index(variable)]
+        second = self._velocities[self._get_variable_index(variable)]
+        self.assign_add(first, (gradient - first) * (1 - self.beta_1))
+        self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
+        first_correction = 1 - ops.power(ops.cast(self.beta_1, variable.dtype), step)
+        second_correction = 1 - ops.power(ops.cast(self.beta_2, variable.dtype), step)
+        spread = ops.sqrt(second) / ops.sqrt(second_correction) + self.epsilon
+        self.assign_sub(variable, rate / first_correction * first / spread)
 
 
 def adamw(learning_rate: Any, weight_decay: float = 0.001, clip_norm: float | None = 1.0) -> Any:
@@ -17,9 +54,9 @@ def adamw(learning_rate: Any, weight_decay: float = 0.001, clip_norm: float | No
         clip_norm: greatest global norm of the gradients; None for no clipping.
 
     Returns:
-        A `keras.optimizers.AdamW`, not yet built.
+        A `PublishedAdamW`, not yet built.
     """
-    optimizer = keras.optimizers.AdamW(
+    optimizer = PublishedAdamW(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         beta_1=0.9,

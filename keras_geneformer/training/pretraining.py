@@ -1,5 +1,7 @@
 """Pretraining: guess masked genes from the others."""
 
+import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,9 @@ from keras_geneformer.data.loader import CellBatches
 from keras_geneformer.data.masking import Masking
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
+from keras_geneformer.training.checkpoints import Checkpoints
 from keras_geneformer.training.loop import train
+from keras_geneformer.training.objective import masked_lm_loss, masked_lm_metrics
 from keras_geneformer.training.optimizers import adamw
 from keras_geneformer.training.schedules import WarmupSchedule
 from keras_geneformer.training.step import Step, compile_step
@@ -27,9 +31,12 @@ class PretrainResult:
     model: GeneformerMaskedLM
     """The trained model."""
     history: pd.DataFrame
-    """One row a step: `step`, `epoch`, `loss`, `accuracy`, `learning_rate`, and, with validation
-    cells, `validation_loss` and `validation_accuracy` at the last step of each epoch. Losses are
-    mean cross-entropies (nats) over masked positions."""
+    """One row a step: `step`, `epoch`, `loss`, `accuracy`, `top5`, `learning_rate`, and, with
+    validation cells, `validation_loss`, `validation_accuracy`, `validation_top5` and
+    `validation_perplexity` at the last step of each epoch. Losses are mean cross-entropies (nats)
+    over masked positions, accuracy and top5 the shares of these whose gene has the highest score,
+    or one of the five highest; perplexity is e to the loss: among so many genes, equally likely,
+    one would guess as well."""
 
 
 def pretrain(
@@ -48,6 +55,9 @@ def pretrain(
     published: bool = False,
     validation: Any = None,
     seed: int = 0,
+    checkpoints: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1000,
+    keep_checkpoints: int = 2,
     progress: bool = True,
 ) -> PretrainResult:
     """Train a masked LM on cells: 15 % of a cell's genes are hidden, and guessed from the rest.
@@ -73,13 +83,20 @@ def pretrain(
         validation: cells (a `CellDataset`) on which loss and accuracy are taken after each epoch,
             always masked alike.
         seed: of shuffling, masks and dropout.
+        checkpoints: a directory in which the state of the run is kept. The same call with the
+            same directory goes on where it was stopped, killed or pre-empted (SIGTERM saves the
+            state and exits with code 0); on a CPU the result is that of the uninterrupted run,
+            bit for bit.
+        checkpoint_every: steps from one state to the next.
+        keep_checkpoints: how many states to keep.
         progress: show a bar.
 
     Returns:
         The model and its history.
 
     Raises:
-        ValueError: the cells are of another vocabulary, too long, empty, or without the tokens
+        ValueError: `checkpoints` holds states of another run; the cells are of another
+            vocabulary, too long, empty, or without the tokens
             `<pad>` and `<mask>`; or an option is out of range.
         FloatingPointError: the loss is no longer finite.
 
@@ -102,6 +119,8 @@ def pretrain(
             )
     if (epochs if steps is None else steps) < 1:
         raise ValueError(f"Nothing to train: epochs={epochs}, steps={steps}; expected 1 or more.")
+    if checkpoint_every < 1:
+        raise ValueError(f"Received checkpoint_every={checkpoint_every}; expected 1 or more steps.")
     if not 0.0 <= warmup <= 1.0:
         raise ValueError(f"warmup is a share of the steps, between 0 and 1, not {warmup}.")
     keras.utils.set_random_seed(seed)
@@ -121,10 +140,8 @@ def pretrain(
     schedule = WarmupSchedule(learning_rate, total, round(warmup * total), decay)
     masked_lm.compile(
         optimizer=adamw(schedule, weight_decay),
-        loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        ),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        loss=masked_lm_loss(),
+        weighted_metrics=masked_lm_metrics(),
     )
     if backbone.vocabulary_checksum is None and cells.vocabulary_checksum is not None:
         backbone.vocabulary_checksum = cells.vocabulary_checksum
@@ -143,6 +160,22 @@ def pretrain(
         def after_epoch(epoch: int) -> dict[str, float]:
             return _validate(test, held)
 
+    kept = None
+    if checkpoints is not None:
+        run = {
+            "cells": len(cells),
+            "tokens": int(np.sum(cells.lengths, dtype=np.int64)),
+            "vocabulary": cells.vocabulary_checksum,
+            "validation_cells": 0 if validation is None else len(validation),
+            "steps": total,
+            "batch_size": batches.batch_size,
+            "max_tokens": max_tokens,
+            "schedule": schedule.get_config(),
+            "weight_decay": weight_decay,
+            "masking": [mask_rate, published],
+            "seed": seed,
+        }
+        kept = Checkpoints(checkpoints, run, keep_checkpoints)
     history = train(
         masked_lm,
         batches,
@@ -150,6 +183,8 @@ def pretrain(
         progress=progress,
         description="pretrain",
         after_epoch=after_epoch,
+        checkpoints=kept,
+        checkpoint_every=checkpoint_every,
     )
     return PretrainResult(masked_lm, history)
 
@@ -166,14 +201,15 @@ def _masked_lm(model: Any) -> GeneformerMaskedLM:
 
 
 def _validate(step: Step, batches: CellBatches) -> dict[str, float]:
-    """Loss and accuracy over all masked positions of the validation cells."""
-    totals = np.zeros(3)
+    """Loss and metrics over all masked positions of the validation cells."""
+    sums: dict[str, float] = {}
+    masked = 0.0
     for index in range(len(batches)):
         batch = batches[index]
-        logs = step(batch)
         number = float(batch[2].sum())
-        totals += number * logs["loss"], number * logs["accuracy"], number
-    return {
-        "validation_loss": totals[0] / totals[2],
-        "validation_accuracy": totals[1] / totals[2],
-    }
+        masked += number
+        for name, value in step(batch).items():
+            sums[name] = sums.get(name, 0.0) + number * value
+    means = {f"validation_{name}": total / masked for name, total in sums.items()}
+    # Beyond e**700 a float is infinite, as is what a loss so high says.
+    return means | {"validation_perplexity": math.exp(min(means["validation_loss"], 700.0))}

@@ -41,10 +41,8 @@ def test_ten_steps(reference, name):
     step = compile_step(model, batch)
     losses = [step(batch)["loss"] for _ in range(10)]
     assert losses[0] == pytest.approx(float(stored["loss"]), rel=1e-5)
-    np.testing.assert_allclose(losses, stored["step_losses"], rtol=1e-3)
+    np.testing.assert_allclose(losses, stored["step_losses"], rtol=2e-5)
     query = model.backbone.get_layer("encoder_block_0").attention.query.kernel
     moved = np.abs(keras.ops.convert_to_numpy(query).T - stored["query0_weight_after_10_steps"])
-    # Ten steps move a weight by up to 5e-3. Keras adds Adam's epsilon before the second moment's
-    # bias is corrected and PyTorch after it, which shows where gradients are as small as epsilon.
-    assert np.quantile(moved, 0.95) < 2e-4
-    assert moved.max() < 1e-3
+    # Ten steps move a weight by up to 5e-3.
+    assert moved.max() < 1e-4

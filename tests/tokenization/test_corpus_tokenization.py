@@ -39,13 +39,14 @@ def tokenizer():
 
 
 def contents(directory):
-    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 def test_the_bytes_are_the_same_for_any_number_of_workers(tmp_path, files):
     one = tmp_path / "one.dataset"
     cells = tokenizer().tokenize_files(files, one, keep_counts=True)
-    assert len(contents(one)) == 9 + 3
+    assert len(contents(one)) == 9 + 3 + 3  # parts, json files, vocabulary
     for workers in (2, 3):
         tokenizer().tokenize_files(files, tmp_path / "x", workers=workers, keep_counts=True)
         assert contents(tmp_path / "x") == contents(one)

@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -62,7 +64,10 @@ def test_the_same_seed_gives_the_same_losses():
 def test_refuses_a_broken_loss():
     backbone = tiny_backbone(num_layers=1)
     backbone.set_weights([weight * np.nan for weight in backbone.get_weights()])
-    message = r"The loss became nan at step 1: lower the learning rate \(it was 0\.001\)\."
+    message = (
+        r"The loss became nan at step 1: lower the learning rate \(it was 0\.001\)\. The batch "
+        r"held the cells 'cell\d+', 'cell\d+', 'cell\d+'"
+    )
     with pytest.raises(FloatingPointError, match=message):
         pretrain(backbone, synthetic_dataset(12), warmup=0.0, progress=False)
 
@@ -78,3 +83,9 @@ def test_refuses_other_cells_and_other_models():
         pretrain("preset", synthetic_dataset(2))
     with pytest.raises(ValueError, match=r"Nothing to train: epochs=0, steps=None; expected 1"):
         pretrain(tiny_backbone(), synthetic_dataset(2), epochs=0)
+
+
+def test_the_bar_counts_real_tokens(capsys):
+    pretrain(tiny_backbone(), synthetic_dataset(24), batch_size=12, progress=True)
+    shown = capsys.readouterr().err
+    assert re.search(r"loss=\d\.\d{3}, accuracy=\d+\.\d%, tokens/s=[\d,]+, padding=\d+%", shown)

@@ -7,14 +7,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 
+if TYPE_CHECKING:
+    from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+
 STATE = "state.json"
 INFO = "dataset_info.json"
 OURS = "keras_geneformer.json"
+VOCABULARY = "vocabulary"
 FORMAT = "keras_geneformer cells"
 FORMAT_VERSION = 1
 TOKENS = "input_ids"
@@ -29,7 +33,7 @@ def is_dataset_directory(directory: Path) -> bool:
     """Whether a directory holds a dataset, ours or one `datasets` wrote, and nothing else."""
     names = {path.name for path in directory.iterdir() if not path.name.startswith("cache-")}
     arrow = {name for name in names if name.endswith(".arrow")}
-    return {STATE, INFO} <= names and names <= {STATE, INFO, OURS} | arrow
+    return {STATE, INFO} <= names and names <= {STATE, INFO, OURS, VOCABULARY} | arrow
 
 
 class CellFileWriter:
@@ -121,13 +125,18 @@ class DatasetWriter(CellFileWriter):
         self._directory = directory
         super().__init__(directory / data_file(0, 1), ids, obs, counts)
 
-    def finish(self, metadata: Mapping[str, Any]) -> None:
-        """Close the data file and write the three json files, the state last.
+    def finish(
+        self, metadata: Mapping[str, Any], vocabulary: "GeneVocabulary | None" = None
+    ) -> None:
+        """Close the data file and write the vocabulary and the three json files, the state last.
 
         Args:
             metadata: our own entries for `keras_geneformer.json`.
+            vocabulary: of the cells, where it is known.
         """
         self.close()
+        if vocabulary is not None:
+            vocabulary.save(self._directory / VOCABULARY)
         name = data_file(0, 1)
         files = {name: digest(self._directory / name)}
         totals = {"num_cells": self.cells, "num_tokens": self.tokens}

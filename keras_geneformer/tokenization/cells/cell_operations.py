@@ -103,7 +103,7 @@ class CellOperations:
                 "counts are left out, as %d of %d datasets have them", len(kept), len(parts)
             )
         counts = TokenLists.joined(kept) if len(kept) == len(parts) else None
-        return cls.from_token_lists(lists, obs, metadata, counts)
+        return cls.from_token_lists(lists, obs, metadata, counts, parts[0]._vocabulary)
 
     def filter(
         self: Any,
@@ -188,7 +188,11 @@ class CellOperations:
                 on is missing, or no cell is in `frame`.
         """
         return self.from_token_lists(
-            self.token_lists, merged_obs(self.obs, frame, on), self.metadata, self.counts
+            self.token_lists,
+            merged_obs(self.obs, frame, on),
+            self.metadata,
+            self.counts,
+            self._vocabulary,
         )
 
     def with_vocabulary(
@@ -214,8 +218,8 @@ class CellOperations:
         lists, metadata = self.token_lists, self.metadata | vocabulary_metadata(vocabulary)
         # An obs that was not looked at stays on disk.
         if self._stored is None or "obs" in vars(self):
-            return self.from_token_lists(lists, self.obs, metadata, self.counts)
-        cells = self.from_token_lists(lists, None, metadata, self.counts)
+            return self.from_token_lists(lists, self.obs, metadata, self.counts, vocabulary)
+        cells = self.from_token_lists(lists, None, metadata, self.counts, vocabulary)
         cells._stored = self._stored
         return cells
 

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.tokenization.cells.obs_columns import decode_obs
 from keras_geneformer.tokenization.cells.token_lists import TokenLists
 from keras_geneformer.tokenization.publishing import publish_directory
+
+if TYPE_CHECKING:
+    from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ def collect_cells(
     metadata: Callable[[], dict[str, Any]],
     output: str | os.PathLike[str] | None,
     counts: bool = False,
+    vocabulary: "GeneVocabulary | None" = None,
 ) -> CellDataset:
     """Make a dataset of batches, without holding them where it is written to a directory.
 
@@ -57,6 +61,7 @@ def collect_cells(
         metadata: called after the last batch; gives what the dataset carries, `obs` included.
         output: a `.dataset` directory, which appears when it is complete; None for memory.
         counts: whether the batches have counts.
+        vocabulary: of the cells, where it is known.
 
     Returns:
         The dataset; memory mapped where it was written.
@@ -68,7 +73,7 @@ def collect_cells(
         ):
             for batch in batches:
                 writer.write(batch.token_ids, batch.lengths, batch.obs, batch.counts)
-            writer.finish(metadata())
+            writer.finish(metadata(), vocabulary)
         return CellDataset.load(output)
     held = [
         (b.token_ids.astype(ids), b.lengths, [b.obs[name] for name in types], b.counts)
@@ -87,7 +92,8 @@ def collect_cells(
         parts = [np.zeros(0, np.float32), *(part for *_, part in held if part is not None)]
         kept = TokenLists([(np.concatenate(parts), offsets)])
     obs = decode_obs(table, known["obs"], RESERVED)
-    return CellDataset.from_token_lists(TokenLists([(flat, offsets)]), obs, known, kept)
+    lists = TokenLists([(flat, offsets)])
+    return CellDataset.from_token_lists(lists, obs, known, kept, vocabulary)
 
 
 def obs_of_table(table: CellTable, without: frozenset[str]) -> "ForeignObs | OwnObs":

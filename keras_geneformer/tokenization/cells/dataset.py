@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from keras_geneformer.tokenization.cells.arrow_format import (
     RESERVED,
+    VOCABULARY,
     DatasetWriter,
     count_pieces,
     is_dataset_directory,
@@ -63,7 +64,8 @@ class CellDataset(CellOperations):
         vocabulary: "GeneVocabulary | None" = None,
     ) -> None:
         size = None if vocabulary is None else vocabulary.size
-        self._assign(TokenLists.from_arrays(cells, size), obs, vocabulary_metadata(vocabulary))
+        lists = TokenLists.from_arrays(cells, size)
+        self._assign(lists, obs, vocabulary_metadata(vocabulary), vocabulary=vocabulary)
 
     def _assign(
         self,
@@ -71,11 +73,13 @@ class CellDataset(CellOperations):
         obs: pd.DataFrame | None,
         metadata: dict[str, Any],
         counts: TokenLists | None = None,
+        vocabulary: "GeneVocabulary | Path | None" = None,
     ) -> None:
         if obs is not None and len(obs) != len(lists):
             raise ValueError(f"obs has {len(obs)} rows for {len(lists)} cells; expected one each")
         self._lists = lists
         self.counts = counts
+        self._vocabulary = vocabulary
         if obs is not None:
             self.obs = obs.copy(deep=False)
         self.vocabulary_checksum: str | None = metadata.get("vocabulary_checksum")
@@ -93,10 +97,14 @@ class CellDataset(CellOperations):
         obs: pd.DataFrame | None,
         metadata: dict[str, Any],
         counts: TokenLists | None = None,
+        vocabulary: "GeneVocabulary | Path | None" = None,
     ) -> "CellDataset":
-        """A dataset of token lists as they are, with what `metadata` gives."""
+        """A dataset of token lists as they are, with what `metadata` gives.
+
+        `vocabulary` may be the directory that holds it.
+        """
         cells = cls.__new__(cls)
-        cells._assign(lists, obs, metadata, counts)
+        cells._assign(lists, obs, metadata, counts, vocabulary)
         return cells
 
     @cached_property
@@ -124,6 +132,25 @@ class CellDataset(CellOperations):
     def offsets(self) -> np.ndarray:
         """Where each cell starts in `token_ids`, int64, shape (cells + 1,)."""
         return self._lists.offsets
+
+    @property
+    def vocabulary(self) -> "GeneVocabulary | None":
+        """The vocabulary of the ids, where the dataset carries it; else None.
+
+        Raises:
+            ValueError: it is not the one the cells were tokenized with, or damaged.
+        """
+        if isinstance(self._vocabulary, Path):
+            from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+
+            place, self._vocabulary = self._vocabulary, GeneVocabulary.load(self._vocabulary)
+            if self._vocabulary.checksum != self.vocabulary_checksum:
+                raise ValueError(
+                    f"{place} has the checksum {self._vocabulary.checksum[:12]}, and its cells "
+                    f"were tokenized with {str(self.vocabulary_checksum)[:12]}: one of them was "
+                    "replaced. Tokenize or copy the dataset again"
+                )
+        return self._vocabulary
 
     @property
     def lengths(self) -> np.ndarray:
@@ -181,7 +208,7 @@ class CellDataset(CellOperations):
         rows = np.arange(len(self))[chosen]
         counts = None if self.counts is None else self.counts.take(rows)
         return self.from_token_lists(
-            self._lists.take(rows), self.obs.iloc[rows], self.metadata, counts
+            self._lists.take(rows), self.obs.iloc[rows], self.metadata, counts, self._vocabulary
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -213,7 +240,7 @@ class CellDataset(CellOperations):
                     kept = self.counts.take(np.arange(start, stop)).token_ids
                 writer.write(ids, np.diff(offsets), batch, kept)
                 start = stop
-            writer.finish(self.metadata | {"obs": kinds})
+            writer.finish(self.metadata | {"obs": kinds}, self.vocabulary)
 
     @classmethod
     def load(
@@ -255,7 +282,12 @@ class CellDataset(CellOperations):
             )
         counts = count_pieces(table, directory)
         kept = None if counts is None else TokenLists(counts)
-        cells = cls.from_token_lists(lists, None, ours or {}, kept)
+        place = directory / VOCABULARY
+        cells = cls.from_token_lists(
+            lists, None, ours or {}, kept, place if place.is_dir() else None
+        )
+        if not memory_map:
+            cells._vocabulary = cells.vocabulary
         cells._stored = (table, None if ours is None else ours["obs"])
         if lengths is not None:
             cells.check_lengths(lengths)

@@ -103,7 +103,8 @@ def describe_cells(
 
     Args:
         cells: the dataset.
-        vocabulary: its vocabulary, for symbols and to find ids that stand for nothing.
+        vocabulary: its vocabulary, for symbols and to find ids that stand for nothing. Default:
+            the one the dataset carries, if any.
         top: how many tokens `top_tokens` lists.
 
     Returns:
@@ -113,6 +114,8 @@ def describe_cells(
         ValueError: the dataset was made with another vocabulary, or has negative ids.
     """
     size = None
+    if vocabulary is None:
+        vocabulary = cells.vocabulary
     if vocabulary is not None:
         check_vocabulary(cells, vocabulary)
         size = vocabulary.size

@@ -71,7 +71,8 @@ def read_parquet_tokens(
         return shared | {"obs": obs.kinds()}
 
     batches = _batches(table, vocabulary, obs, progress)
-    return collect_cells(batches, obs.types, ids, metadata, output, _has_counts(table.schema))
+    counts = _has_counts(table.schema)
+    return collect_cells(batches, obs.types, ids, metadata, output, counts, vocabulary)
 
 
 def _batches(

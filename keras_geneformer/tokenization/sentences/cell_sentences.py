@@ -113,7 +113,8 @@ def tokenize_sentences(
     offsets = np.concatenate([[0], np.cumsum(sizes[rows])])
     flat = np.concatenate(ids).astype(id_dtype(vocabulary.size))
     metadata = vocabulary_metadata(vocabulary) | {"report": report.to_dict()}
-    return CellDataset.from_token_lists(TokenLists([(flat, offsets)]), obs.iloc[rows], metadata)
+    lists = TokenLists([(flat, offsets)])
+    return CellDataset.from_token_lists(lists, obs.iloc[rows], metadata, vocabulary=vocabulary)
 
 
 def tokenize_sentence_files(
@@ -170,7 +171,8 @@ def tokenize_sentence_files(
         return known | {"obs": obs.kinds()}
 
     batches = _batches(table, column, words, obs, progress)
-    return collect_cells(batches, obs.types, id_dtype(vocabulary.size), metadata, output)
+    ids = id_dtype(vocabulary.size)
+    return collect_cells(batches, obs.types, ids, metadata, output, vocabulary=vocabulary)
 
 
 def _batches(

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from keras_geneformer.testing import synthetic_dataset, tiny_vocabulary
+from keras_geneformer import RankValueTokenizer
+from keras_geneformer.testing import synthetic_cells, synthetic_dataset, tiny_vocabulary
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 
 IDS = [[5, 2, 9], [7], [3, 4, 6, 8]]
@@ -310,3 +311,34 @@ def test_foreign_data(tmp_path):
     with pytest.raises(ValueError, match=r"holds several splits \(train\): load one of them, e.g."):
         CellDataset.load(tmp_path / "splits")
     assert len(CellDataset.load(tmp_path / "splits" / "train")) == 1
+
+
+def test_a_dataset_carries_its_vocabulary(tmp_path):
+    vocabulary = tiny_vocabulary()
+    cells = RankValueTokenizer(vocabulary)(synthetic_cells(6))
+    assert cells.vocabulary is vocabulary
+    cells.save(tmp_path / "x.dataset")
+    loaded = CellDataset.load(tmp_path / "x.dataset")
+    more = pd.DataFrame({"age": range(6)}, index=loaded.obs.index)
+    for some in (
+        loaded,
+        loaded.subset([1, 2]),
+        CellDataset.concat([loaded, loaded]),
+        loaded.merge_obs(more),
+        CellDataset.load(tmp_path / "x.dataset", memory_map=False),
+    ):
+        assert some.vocabulary.checksum == vocabulary.checksum
+        assert some.vocabulary.symbols.tolist() == vocabulary.symbols.tolist()
+    assert repr(loaded.describe()) == repr(loaded.describe(vocabulary))
+    datasets.load_from_disk(str(tmp_path / "x.dataset"))
+    assert CellDataset([[5]]).vocabulary is None
+    loaded.subset([0]).save(tmp_path / "x.dataset")
+    assert len(CellDataset.load(tmp_path / "x.dataset")) == 1
+
+
+def test_a_vocabulary_that_was_replaced_is_refused(tmp_path):
+    RankValueTokenizer(tiny_vocabulary())(synthetic_cells(6)).save(tmp_path / "x.dataset")
+    tiny_vocabulary(cls=True).save(tmp_path / "x.dataset" / "vocabulary")
+    cells = CellDataset.load(tmp_path / "x.dataset")
+    with pytest.raises(ValueError, match=r"vocabulary has the checksum \w+, and its cells were to"):
+        _ = cells.vocabulary

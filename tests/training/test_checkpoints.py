@@ -1,0 +1,148 @@
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_geneformer.models.masked_lm import GeneformerMaskedLM
+from keras_geneformer.testing import synthetic_dataset, tiny_backbone
+from keras_geneformer.training.pretraining import pretrain
+
+pytestmark = pytest.mark.tensors
+
+# A run with dropout, in a process of its own; dies in its step `die`, or says when it begins one.
+_RUN = """
+    import os, signal, sys
+    import keras
+    import numpy as np
+    from keras_geneformer.testing import synthetic_dataset, tiny_backbone
+    from keras_geneformer.training import loop
+    from keras_geneformer.training.pretraining import pretrain
+
+    folder, die, wait = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "wait"
+    compile_step = loop.compile_step
+
+    def watched(model, batch):
+        step, count = compile_step(model, batch), [0]
+        def run(batch):
+            count[0] += 1
+            if count[0] == die:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if wait:
+                print("step", flush=True)
+                import time; time.sleep(0.05)
+            return step(batch)
+        return run
+
+    loop.compile_step = watched
+    keras.utils.set_random_seed(1)
+    backbone = tiny_backbone(dropout=0.1, attention_dropout=0.1)
+    result = pretrain(backbone, synthetic_dataset(40), epochs=3, batch_size=8, seed=3,
+                      checkpoints=folder, checkpoint_every=4, progress=False)
+    weights = [np.asarray(w) for w in result.model.get_weights()]
+    np.savez(os.path.join(folder, "weights.npz"), *weights)
+    result.history.to_parquet(os.path.join(folder, "result.parquet"))
+"""
+
+
+def command(folder, die=0, wait=False):
+    arguments = [str(folder), str(die), "wait" if wait else "go"]
+    return [sys.executable, "-c", textwrap.dedent(_RUN), *arguments]
+
+
+def outcome(folder):
+    import pandas as pd
+
+    stored = np.load(folder / "weights.npz")
+    return [stored[name] for name in stored], pd.read_parquet(folder / "result.parquet")
+
+
+def test_killed_and_resumed_gives_the_uninterrupted_run_bit_for_bit(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(whole), check=True, timeout=200)
+    for die in (7, 6):  # in the second epoch; then, resumed after step 4, in the third
+        result = subprocess.run(command(killed, die), timeout=200, check=False)
+        assert result.returncode == -signal.SIGKILL
+    steps = [json.loads(p.read_text())["step"] for p in sorted(killed.glob("check*/progress.json"))]
+    assert steps == [4, 8]
+    subprocess.run(command(killed), check=True, timeout=200)
+    (weights, history), (expected, all_of_it) = outcome(killed), outcome(whole)
+    assert history.equals(all_of_it)
+    assert len(history) == 15
+    for one, other in zip(weights, expected):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_told_to_end_it_saves_and_exits_with_0(tmp_path):
+    process = subprocess.Popen(command(tmp_path, wait=True), stdout=subprocess.PIPE, text=True)
+    for _ in range(2):
+        assert process.stdout.readline() == "step\n"
+    time.sleep(0.01)
+    process.terminate()
+    process.stdout.read()
+    assert process.wait(timeout=100) == 0
+    (checkpoint,) = tmp_path.glob("checkpoint-*")
+    assert 2 <= json.loads((checkpoint / "progress.json").read_text())["step"] <= 4
+
+
+def run(folder, **options):
+    options = {"steps": 3, "batch_size": 8, "checkpoint_every": 1, "progress": False} | options
+    return pretrain(tiny_backbone(), synthetic_dataset(16), checkpoints=folder, **options)
+
+
+def test_so_many_are_kept(tmp_path):
+    run(tmp_path, keep_checkpoints=2)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["checkpoint-000000002", "checkpoint-000000003"]
+    again = run(tmp_path)
+    assert again.history["step"].tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match=r"^Received keep=0; expected 1 or more checkpoints"):
+        run(tmp_path, keep_checkpoints=0)
+
+
+def test_another_run_is_refused(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match=r"holds checkpoints of another run \(seed 0 there, 1 he"):
+        run(tmp_path, seed=1)
+
+
+def test_another_model_is_refused(tmp_path):
+    run(tmp_path)
+    model = GeneformerMaskedLM(tiny_backbone(num_layers=1))
+    with pytest.raises(ValueError, match=r"is of another model: \d+ arrays differ, first '"):
+        pretrain(
+            model,
+            synthetic_dataset(16),
+            steps=3,
+            batch_size=8,
+            checkpoints=tmp_path,
+            progress=False,
+        )
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    run(tmp_path, keep_checkpoints=1)
+    state = tmp_path / "checkpoint-000000003" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"state\.safetensors is damaged \(.*\): remove "):
+        run(tmp_path)
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path, monkeypatch):
+    from keras_geneformer.training import loop
+
+    compile_step = loop.compile_step
+
+    def broken(model, batch):
+        step, count = compile_step(model, batch), iter(range(99))
+        return lambda batch: step(batch) | ({"loss": np.nan} if next(count) == 2 else {})
+
+    monkeypatch.setattr(loop, "compile_step", broken)
+    with pytest.raises(FloatingPointError, match=r"at step 3: lower .* in \S*checkpoint-000000002"):
+        run(tmp_path)
+    assert keras.config.backend() in ("tensorflow", "jax", "torch")
