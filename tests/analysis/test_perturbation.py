@@ -85,9 +85,9 @@ def test_refuses(backbone, cells):
         perturb(backbone, cells, kind="inhibit")
     with pytest.raises(ValueError, match=r"1 of 2 genes are not in the vocabulary: NOGENE\."):
         perturb(backbone, cells, genes=["GENE5", "NOGENE"], vocabulary=tiny_vocabulary(cls=True))
-    with pytest.raises(ValueError, match="To find genes by name the vocabulary is needed: pass"):
-        perturb(backbone, cells, genes=["GENE5"])
     few = CellDataset([[5, 6, 7]])
+    with pytest.raises(ValueError, match="To find genes by name the vocabulary is needed: pass"):
+        perturb(backbone, few, genes=["GENE5"])
     with pytest.raises(ValueError, match=r"None of the 1 genes is in any of the cells: 9\."):
         perturb(backbone, few, genes=[9])
     with pytest.warns(
