@@ -16,7 +16,7 @@ from keras_geneformer.tokenization.cells.arrow_format import (
 )
 from keras_geneformer.tokenization.cells.cell_tables import CELL_NAME, CellTable
 from keras_geneformer.tokenization.cells.dataset import CellDataset
-from keras_geneformer.tokenization.cells.obs_columns import decode_obs
+from keras_geneformer.tokenization.cells.obs_columns import decode_obs, nullable_dtype
 from keras_geneformer.tokenization.cells.token_lists import TokenLists
 from keras_geneformer.tokenization.publishing import publish_directory
 
@@ -235,13 +235,8 @@ class ForeignObs:
             ordered = bool(self.schema.field(name).type.ordered)
             kind = {"categories": categories, "ordered": ordered, "values": str(dtype)}
             return {"column": stored, "dtype": "category", **kind}
-        nullable = {
-            "b": "boolean",
-            "i": f"Int{dtype.itemsize * 8}",
-            "u": f"UInt{dtype.itemsize * 8}",
-        }
-        missing = name in self._missing and dtype.kind in nullable
-        return {"column": stored, "dtype": nullable[dtype.kind] if missing else str(dtype)}
+        missing = nullable_dtype(dtype) if name in self._missing else None
+        return {"column": stored, "dtype": missing or str(dtype)}
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

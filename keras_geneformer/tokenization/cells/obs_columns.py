@@ -112,6 +112,18 @@ def encode_column(series: pd.Series, text: bool = False) -> tuple[pa.Array, dict
     return array, {"dtype": dtype}
 
 
+def nullable_dtype(dtype: Any) -> str | None:
+    """The pandas type that holds these integers or bools and missing values; None for others.
+
+    Floats would hold them too, but not all of them exactly, and would no longer be integers.
+    """
+    if not isinstance(dtype, np.dtype) or dtype.kind not in "iub":
+        return None
+    if dtype.kind == "b":
+        return "boolean"
+    return f"{'U' if dtype.kind == 'u' else ''}Int{dtype.itemsize * 8}"
+
+
 def is_mixed(series: pd.Series) -> bool:
     """Whether a column holds values of several types, or lists or bytes: it is kept as text."""
     return series.dtype == object and _plain(series) is None

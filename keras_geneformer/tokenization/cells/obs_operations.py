@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from keras_geneformer.tokenization.cells.obs_columns import nullable_dtype
+
 logger = logging.getLogger(__name__)
 
 
@@ -174,7 +176,7 @@ def _stacked(parts: Sequence[pd.Series | None], sizes: Sequence[int]) -> pd.Seri
     joined = pd.concat(told, ignore_index=True)
     if len(joined) == starts[-1]:
         return joined
-    joined = joined.astype(_nullable(joined.dtype) or joined.dtype)
+    joined = joined.astype(nullable_dtype(joined.dtype) or joined.dtype)
     filled = joined.set_axis(np.concatenate(rows)).reindex(pd.RangeIndex(starts[-1]))
     if filled.dtype == object:
         filled[np.setdiff1d(np.arange(starts[-1]), np.concatenate(rows))] = None
@@ -255,18 +257,11 @@ def merged_obs(obs: pd.DataFrame, frame: pd.DataFrame, on: Any = None) -> pd.Dat
         )
     added = frame[[name for name in frame.columns if name not in keys]]
     if lacking:
-        kinds = {name: _nullable(kind) for name, kind in added.dtypes.items()}
+        kinds = {name: nullable_dtype(kind) for name, kind in added.dtypes.items()}
         added = added.astype({name: kind for name, kind in kinds.items() if kind is not None})
     # Without its own index, as the labels were matched above.
     taken = added.reset_index(drop=True).reindex(np.where(rows < 0, -1, rows))
     return pd.concat([obs, taken.set_axis(obs.index)], axis=1)
-
-
-def _nullable(kind: Any) -> str | None:
-    if isinstance(kind, np.dtype) and kind.kind in "iub":
-        name = kind.name
-        return "boolean" if kind.kind == "b" else name.replace("u", "U").replace("i", "I", 1)
-    return None
 
 
 def _labels(table: pd.DataFrame, keys: list[Any]) -> pd.Index:

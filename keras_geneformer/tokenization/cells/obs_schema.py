@@ -13,11 +13,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from keras_geneformer.tokenization.cells.obs_columns import encode_column, is_mixed
+from keras_geneformer.tokenization.cells.obs_columns import encode_column, is_mixed, nullable_dtype
 
 logger = logging.getLogger(__name__)
 
 SOURCE_FILE = "source_file"
+
+_NUMPY = {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+_NUMPY |= {"bool", "float16", "float32", "float64"}
 
 _LARGEST_EXACT = 2**53
 
@@ -224,21 +227,14 @@ def _joined(parts: list[ColumnLook], stored: str, missing: bool) -> _Column:
     if len(types) == 1:
         (arrow,) = types
         arrow = pa.string() if pa.types.is_null(arrow) else arrow
-        if missing and pa.types.is_integer(arrow) and kind["dtype"][0] in "iu":
-            # As pandas does it, NaN has a place among floats only; but no digit is lost.
-            if any(part.wide for part in telling):
-                kind = {"dtype": "Int64" if arrow == pa.int64() else "UInt64"}
-            else:
-                arrow, kind = pa.float64(), {"dtype": "float64"}
-        elif missing and kind["dtype"] == "bool":
-            kind = {"dtype": "object"}
+        if missing and kind["dtype"] in _NUMPY:
+            kind = {"dtype": nullable_dtype(np.dtype(kind["dtype"])) or kind["dtype"]}
         return _Column(name, stored, arrow, kind, False)
-    if all(dtype.startswith(("int", "uint", "float")) for dtype in dtypes):
+    if dtypes <= _NUMPY - {"bool"}:
         dtype = np.result_type(*dtypes)
-        if missing and dtype.kind in "iu":
-            dtype = np.dtype(np.float64)
         if dtype.kind != "f" or not any(part.wide for part in telling):
-            return _Column(name, stored, pa.from_numpy_dtype(dtype), {"dtype": str(dtype)}, False)
+            kind = {"dtype": (nullable_dtype(dtype) if missing else None) or str(dtype)}
+            return _Column(name, stored, pa.from_numpy_dtype(dtype), kind, False)
     logger.warning(
         "obs column %r is %s, not alike in all files: kept as text", name, ", ".join(sorted(dtypes))
     )

@@ -59,8 +59,9 @@ def test_a_column_that_a_file_lacks_is_missing():
     obs = joined(one, two)
     assert obs.columns.tolist() == [*COLUMNS, "other"]
     assert obs.iloc[4:][list(COLUMNS)].isna().all(axis=None)
-    assert obs["integer"].dtype == obs["float"].dtype == np.float64
-    assert obs["nullable"].dtype == "Int16"
+    types = {"integer": "Int64", "float": "float64", "nullable": "Int16", "flag": "boolean"}
+    for name, dtype in types.items():
+        assert obs[name].dtype == dtype
     assert obs["flag"].tolist()[:4] == COLUMNS["flag"]
     assert obs["category"].cat.categories.tolist() == ["T", "B", "unused"]
     assert obs["date"].dtype == "datetime64[ns]"
