@@ -26,6 +26,7 @@ from keras_geneformer.cli import (
     training,
     vocabulary,
 )
+from keras_geneformer.cli.messages import for_the_command_line
 
 __all__ = ["main"]
 
@@ -195,8 +196,9 @@ def _show_warning(
 ) -> None:
     """Warnings meant for users, on one line; those between libraries are left to --debug."""
     if issubclass(category, UserWarning):
-        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+        text = for_the_command_line(" ".join(str(message).split()))
+        print(f"warning: {text}", file=sys.stderr)
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return for_the_command_line(" ".join(str(error).split())) or type(error).__name__
