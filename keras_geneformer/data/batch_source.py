@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_geneformer.data.batch_parts import check_part, fill, share_of
 from keras_geneformer.data.batch_plan import BatchPlan
 from keras_geneformer.data.buckets import bucket_lengths, plan_batches
 from keras_geneformer.data.collation import collate
@@ -48,6 +49,10 @@ class BatchSource:
             index on. All shards together have every cell once an epoch. Where the batches are no
             multiple of count, the first shards have one more: workers that must step together
             stop after `steps_per_epoch` of the last shard.
+        part: (index, count): of every batch this worker takes the index-th of `count` contiguous
+            shares of the rows, so that `count` workers step through the same batches together.
+        multiple: rows that stand for no cell (nothing but padding, all weights 0) fill every batch
+            up to a multiple of this; a multiple of `count` itself. For masking alone.
         start_step: batches already taken since the start of `epoch`, in this shard; may go beyond
             one epoch. What follows is what would have followed.
 
@@ -85,6 +90,8 @@ class BatchSource:
         epoch: int = 0,
         in_order: bool = False,
         shard: tuple[int, int] = (0, 1),
+        part: tuple[int, int] = (0, 1),
+        multiple: int = 1,
         start_step: int = 0,
     ) -> None:
         if len(cells) == 0:
@@ -97,6 +104,7 @@ class BatchSource:
             labels = _classes(labels, len(cells))
         if not 0 <= shard[0] < shard[1]:
             raise ValueError(f"shard={shard}; expected (index, count) with 0 <= index < count.")
+        check_part(part, multiple, masking is not None)
         if start_step < 0:
             raise ValueError(f"start_step={start_step}; expected 0 or more.")
         if in_order and shuffle:
@@ -111,6 +119,8 @@ class BatchSource:
         self.max_tokens = max_tokens
         self.in_order = in_order
         self.shard = shard
+        self.part = part
+        self.multiple = multiple
         if buckets is None:
             buckets = bucket_lengths(self.lengths, bucket_count, max_length=max_length)
         self.buckets = buckets
@@ -162,20 +172,25 @@ class BatchSource:
             step: the batch's number in the whole epoch, from 0.
         """
         batch = self._plan_of(epoch)[step]
-        token_ids, padding_mask = collate(self.cells, batch.rows, batch.length, self.pad_token_id)
+        mine, fillers = share_of(len(batch.rows), self.part, self.multiple)
+        rows = batch.rows[mine]
+        token_ids, padding_mask = collate(self.cells, rows, batch.length, self.pad_token_id)
         if self._size is not None:
             check_tokens(token_ids, self._size)
         inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
         if self.labels is not None:
-            return inputs, self.labels[batch.rows]
+            return inputs, self.labels[rows]
         if self.masking is None:
             return (inputs,)
-        masked = self.masking(token_ids, padding_mask, batch.rows, epoch)
+        masked = self.masking(token_ids, padding_mask, rows, epoch)
         inputs = inputs | {"token_ids": masked.token_ids, "mask_positions": masked.mask_positions}
-        return inputs, masked.labels, masked.weights
+        return fill((inputs, masked.labels, masked.weights), fillers, self.pad_token_id)
 
     def batch_rows(self, epoch: int, step: int) -> np.ndarray:
-        """The place in the dataset of each cell of a batch of any epoch, as `batch` counts."""
+        """The place in the dataset of each cell of a batch of any epoch, as `batch` counts.
+
+        All cells of it, those of the other parts included.
+        """
         return self._plan_of(epoch)[step].rows
 
     @property
