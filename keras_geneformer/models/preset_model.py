@@ -11,9 +11,10 @@ class PresetModel(keras.Model):
         """Load a model of this class.
 
         Args:
-            preset: a directory written by `save_to_preset`; a published PyTorch checkpoint (a
-                directory with config.json and model.safetensors or pytorch_model.bin); or either on
-                the Hugging Face hub, as `"hf://organisation/repository/subfolder"`.
+            preset: `"geneformer_mini"`, which comes with the package; a directory written by
+                `save_to_preset`; a published PyTorch checkpoint (a directory with config.json and
+                model.safetensors or pytorch_model.bin); or either on the Hugging Face hub, as
+                `"hf://organisation/repository/subfolder"`.
             **options: for classifiers, the arguments of the head (`num_classes`, `classes`,
                 `pooling`, `head_layers`, `head_dropout`); for every model, `dtype`, and `revision`
                 for the hub. A preset without such a head, or with one of other classes, lends its

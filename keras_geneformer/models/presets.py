@@ -13,6 +13,7 @@ from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.models.published import load_published
+from keras_geneformer.shipped_presets import local_directory, shipped_presets
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.publishing import publish_directory
 
@@ -178,16 +179,21 @@ def is_preset(directory):
 
 
 def preset_directory(preset, revision=None):
-    """Where a preset lies on disk; what is on the hub is fetched first."""
+    """Where a preset lies on disk: a directory, or one that comes with the package, by its name.
+
+    What is on the hub is fetched first.
+    """
     if str(preset).startswith("hf://"):
         from keras_geneformer.models.hub_presets import fetch_preset
 
         return fetch_preset(str(preset), revision)
-    directory = Path(preset)
+    directory = local_directory(preset)
     if not directory.is_dir():
         raise FileNotFoundError(
             f"There is no preset at {directory}. Expected a directory (of ours, with "
-            f"{PRESET_FILE}, or a published one, with config.json), or 'hf://organisation/repository/subfolder'."
+            f"{PRESET_FILE}, or a published one, with config.json), "
+            "'hf://organisation/repository/subfolder', or the name of one that comes with the "
+            f"package: {', '.join(shipped_presets()) or 'none'}."
         )
     if not is_preset(directory) and (directory / WEIGHTS_FILE).is_file():
         raise FileNotFoundError(

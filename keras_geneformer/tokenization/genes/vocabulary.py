@@ -230,8 +230,9 @@ class GeneVocabulary:
 
         Args:
             source: "v1" or "v2" for the published ones, from the Hugging Face hub repository
-                `ctheodoris/Geneformer`; or a local directory: one with the published pickles, a
-                clone of that repository, one written by `save`, or a preset that holds one.
+                `ctheodoris/Geneformer`; "geneformer_mini" for that of the preset which comes with
+                the package; or a local directory: one with the published pickles, a clone of that
+                repository, one written by `save`, or a preset that holds one.
             version: "v1" or "v2", where a directory holds both.
             revision: commit, branch or tag on the hub. Default: the commit this package is
                 tested against.

@@ -1,8 +1,9 @@
-"""Finds a vocabulary by what users call it: a published version, or a directory."""
+"""Finds a vocabulary by what users call it: a published version, a preset, or a directory."""
 
 from pathlib import Path
 from typing import Any
 
+from keras_geneformer.shipped_presets import local_directory, shipped_presets
 from keras_geneformer.tokenization.genes.published_vocabulary import (
     VERSIONS,
     fetch_published,
@@ -32,11 +33,12 @@ def read_fields(
         raise ValueError(f'version is {version!r}; expected "v1" or "v2"')
     if isinstance(source, str) and source.lower() in VERSIONS:
         return fetch_published(VERSIONS[source.lower()], revision, cache_dir), None
-    directory = Path(source)
+    directory = local_directory(source)
     if not directory.is_dir():
         raise FileNotFoundError(
-            f'{directory} is no directory; expected "v1", "v2" or a directory that holds a '
-            "vocabulary"
+            f'{directory} is no directory; expected "v1", "v2", a directory that holds a '
+            "vocabulary, or the name of a preset that comes with the package: "
+            f"{', '.join(shipped_presets()) or 'none'}"
         )
     for place in (directory, directory / "vocabulary"):
         if (place / MANIFEST).is_file():
