@@ -24,7 +24,7 @@ WEIGHTS_FILE = "model.weights.h5"
 VOCABULARY_DIRECTORY = "vocabulary"
 OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY} | {
     *("history.csv", "predictions.csv", "confusion.csv", "metrics.json"),
-    *("loss.png", "confusion.png"),
+    *("loss.png", "confusion.png", "log.csv", "tensorboard", "training.json", "README.md"),
 }
 """What saving and the training recipes write; a directory with anything else is not replaced."""
 FORMAT = 1
