@@ -21,7 +21,9 @@ class SelfAttention(keras.layers.Layer):
         initializer_range: standard deviation of the initial weights.
 
     Inputs: `x`, shape `(batch, length, hidden_dim)`, and `padding_mask`, shape `(batch, length)`,
-    nonzero at real tokens, or None where all are.
+    nonzero at real tokens, or None where all are. In its place, for rows of several cells,
+    `cell_numbers`, int32 of shape `(batch, length)`: tokens of one number attend to each other
+    alone, and so do those of 0, which is padding.
     Output: the shape of `x`.
 
     Example:
@@ -38,7 +40,7 @@ class SelfAttention(keras.layers.Layer):
         self.initializer_range = initializer_range
         self.seed_generator = keras.random.SeedGenerator()
 
-    def build(self, x_shape, padding_mask_shape=None):
+    def build(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
         """Create the four projections."""
         width = x_shape[-1]
         if width % self.num_heads:
@@ -63,8 +65,8 @@ class SelfAttention(keras.layers.Layer):
         self.output_projection = dense("output_projection")
         self.built = True
 
-    def call(self, x, padding_mask=None, training=None):
-        """Attend from every token to every real token."""
+    def call(self, x, padding_mask=None, cell_numbers=None, training=None):
+        """Attend from every token to every real token of its cell."""
         batch, length, width = ops.shape(x)
         heads = (batch, length, self.num_heads, width // self.num_heads)
         attended = attend(
@@ -74,10 +76,11 @@ class SelfAttention(keras.layers.Layer):
             padding_mask,
             dropout=self.dropout_rate if training else 0.0,
             seed=self.seed_generator,
+            cell_numbers=cell_numbers,
         )
         return self.output_projection(ops.reshape(attended, (batch, length, width)))
 
-    def compute_output_shape(self, x_shape, padding_mask_shape=None):
+    def compute_output_shape(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
         """The shape of `x`."""
         return x_shape
 

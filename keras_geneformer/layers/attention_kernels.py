@@ -12,7 +12,7 @@ MASKED = -1e30
 """Added to the scores of padded keys: their weight is then exactly zero in float32."""
 
 
-def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None):
+def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None, cell_numbers=None):
     """Scaled dot-product attention in which padded keys have no weight.
 
     Args:
@@ -21,47 +21,51 @@ def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None):
         dropout: rate on the attention weights; 0 while inferring.
         seed: a `keras.random.SeedGenerator`, for the dropout (PyTorch draws from its own
             generator, which `keras.utils.set_random_seed` seeds).
+        cell_numbers: in place of `padding_mask`, integers of shape `(batch, length)`, for rows of
+            several cells: a query gives weight to the keys of its own number alone. Padding, of
+            number 0, so attends to padding, and no query is without a key.
 
     Returns:
         Shape and dtype of `query`.
     """
     backend = keras.config.backend()
     if backend == "torch":
-        return _attend_torch(query, key, value, padding_mask, dropout)
+        return _attend_torch(query, key, value, padding_mask, dropout, cell_numbers)
     if backend == "openvino" or (not dropout and _on_jax_gpu()):
-        mask = None if padding_mask is None else ops.cast(padding_mask, "bool")[:, None, None, :]
+        mask = _visible(padding_mask, cell_numbers)
         return ops.nn.dot_product_attention(query, key, value, mask=mask)
     if backend == "jax":
-        return _attend_einsum(query, key, value, padding_mask, dropout, seed)
-    return _attend_tensorflow(query, key, value, padding_mask, dropout, seed)
+        return _attend_einsum(query, key, value, padding_mask, dropout, seed, cell_numbers)
+    return _attend_tensorflow(query, key, value, padding_mask, dropout, seed, cell_numbers)
 
 
-def _attend_einsum(query, key, value, padding_mask, dropout, seed):
+def _attend_einsum(query, key, value, padding_mask, dropout, seed, cell_numbers):
     scores = ops.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key)
-    weights = _weights(scores, _mask_bias(padding_mask), dropout, seed)
+    weights = _weights(scores, _bias(_visible(padding_mask, cell_numbers)), dropout, seed)
     return ops.einsum("bhqk,bkhd->bqhd", ops.cast(weights, value.dtype), value)
 
 
-def _attend_tensorflow(query, key, value, padding_mask, dropout, seed):
+def _attend_tensorflow(query, key, value, padding_mask, dropout, seed, cell_numbers):
     from keras_geneformer.layers.tensorflow_attention import attend_in_blocks
 
     query, key, value = (ops.transpose(tensor, (0, 2, 1, 3)) for tensor in (query, key, value))
     seed = ops.cast(seed.next(), "int32") if dropout else None
-    attended = attend_in_blocks(query, key, value, _mask_bias(padding_mask), dropout, seed)
+    bias = _bias(_visible(padding_mask))
+    attended = attend_in_blocks(query, key, value, bias, dropout, seed, cell_numbers)
     return ops.transpose(attended, (0, 2, 1, 3))
 
 
-def _attend_torch(query, key, value, padding_mask, dropout):
+def _attend_torch(query, key, value, padding_mask, dropout, cell_numbers):
     import torch
 
     from keras_geneformer.layers.torch_attention import attend_with_dropout
 
     query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
-    real = None if padding_mask is None else padding_mask.bool()
     if dropout and query.device.type == "cpu":
-        attended = attend_with_dropout(query, key, value, real, dropout)
+        real = None if padding_mask is None else padding_mask.bool()
+        attended = attend_with_dropout(query, key, value, real, dropout, cell_numbers)
     else:
-        mask = None if real is None else real[:, None, None, :]
+        mask = _visible(padding_mask, cell_numbers)
         attended = torch.nn.functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=dropout
         )
@@ -74,11 +78,15 @@ def _weights(scores, bias, dropout, seed):
     return keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
 
 
-def _mask_bias(padding_mask):
-    if padding_mask is None:
-        return None
-    real = ops.cast(ops.cast(padding_mask, "bool"), "float32")
-    return ((1.0 - real) * MASKED)[:, None, None, :]
+def _visible(padding_mask, cell_numbers=None):
+    """Which keys a query may see, bool of shape `(batch, 1, 1 or length, length)`; None for all."""
+    if cell_numbers is not None:
+        return cell_numbers[:, None, :, None] == cell_numbers[:, None, None, :]
+    return None if padding_mask is None else ops.cast(padding_mask, "bool")[:, None, None, :]
+
+
+def _bias(visible):
+    return None if visible is None else (1.0 - ops.cast(visible, "float32")) * MASKED
 
 
 def _on_jax_gpu():

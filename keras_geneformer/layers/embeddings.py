@@ -21,7 +21,8 @@ class GeneEmbeddings(keras.layers.Layer):
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the initial weights.
 
-    Input: `token_ids`, int32 of shape `(batch, length)`.
+    Inputs: `token_ids`, int32 of shape `(batch, length)`, and for rows of several cells
+    `positions`, int32 of the same shape: the rank of each token in its own cell, from 0.
     Output: shape `(batch, length, hidden_dim)`.
 
     Example:
@@ -63,9 +64,9 @@ class GeneEmbeddings(keras.layers.Layer):
         )
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
-    def build(self, input_shape):
+    def build(self, token_ids_shape, positions_shape=None):
         """Create the three tables and the normalisation."""
-        self.token_embedding.build(input_shape)
+        self.token_embedding.build(token_ids_shape)
         self.position_table = self.add_weight(
             name="position_table",
             shape=(self.max_sequence_length, self.hidden_dim),
@@ -76,11 +77,22 @@ class GeneEmbeddings(keras.layers.Layer):
             shape=(self.num_segments, self.hidden_dim),
             initializer=normal(self.initializer_range),
         )
-        self.normalization.build((*input_shape, self.hidden_dim))
+        self.normalization.build((*token_ids_shape, self.hidden_dim))
         self.built = True
 
-    def call(self, token_ids, training=None):
+    def call(self, token_ids, positions=None, training=None):
         """Embed `token_ids`, of shape `(batch, length)`."""
+        x = self.token_embedding(token_ids)
+        x = x + ops.cast(self._ranks(token_ids, positions) + self.segment_table[0], x.dtype)
+        x = self.normalization(x)
+        return self.dropout(x, training=training)
+
+    def _ranks(self, token_ids, positions):
+        """The embedding of each token's position."""
+        if positions is not None:
+            # Of a slice, because TensorFlow's gradient of a variable's own rows is sparse, and
+            # optimizers clip and update by other rules then.
+            return ops.take(self.position_table[: self.max_sequence_length], positions, axis=0)
         length = token_ids.shape[1]
         if length is not None and length > self.max_sequence_length:
             raise ValueError(
@@ -88,15 +100,11 @@ class GeneEmbeddings(keras.layers.Layer):
                 f"{self.max_sequence_length} positions. Truncate the cells to "
                 f"{self.max_sequence_length} tokens, or tokenize them with the model's vocabulary."
             )
-        positions = self.position_table[: ops.shape(token_ids)[1]]
-        x = self.token_embedding(token_ids)
-        x = x + ops.cast(positions + self.segment_table[0], x.dtype)
-        x = self.normalization(x)
-        return self.dropout(x, training=training)
+        return self.position_table[: ops.shape(token_ids)[1]]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, token_ids_shape, positions_shape=None):
         """Shape of the embeddings."""
-        return (*input_shape, self.hidden_dim)
+        return (*token_ids_shape, self.hidden_dim)
 
     def get_config(self):
         """Constructor arguments."""

@@ -20,7 +20,8 @@ class EncoderBlock(keras.layers.Layer):
         initializer_range: standard deviation of the initial weights.
 
     Inputs: `x`, shape `(batch, length, hidden_dim)`, and `padding_mask`, shape `(batch, length)`,
-    nonzero at real tokens, or None where all are.
+    nonzero at real tokens, or None where all are; in its place, for rows of several cells,
+    `cell_numbers`, as in `SelfAttention`.
     Output: the shape of `x`.
 
     Example:
@@ -50,7 +51,7 @@ class EncoderBlock(keras.layers.Layer):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
 
-    def build(self, x_shape, padding_mask_shape=None):
+    def build(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
         """Create the layers for inputs of `x_shape`."""
         width = x_shape[-1]
         policy = self.dtype_policy
@@ -89,16 +90,18 @@ class EncoderBlock(keras.layers.Layer):
         self.output_normalization.build(x_shape)
         self.built = True
 
-    def call(self, x, padding_mask=None, training=None):
+    def call(self, x, padding_mask=None, cell_numbers=None, training=None):
         """Encode `x` once more."""
-        attended = self.attention(x, padding_mask=padding_mask, training=training)
+        attended = self.attention(
+            x, padding_mask=padding_mask, cell_numbers=cell_numbers, training=training
+        )
         attended = self.dropout(attended, training=training)
         x = self.attention_normalization(x + attended)
         expanded = self.output_projection(self.intermediate(x))
         expanded = self.dropout(expanded, training=training)
         return self.output_normalization(x + expanded)
 
-    def compute_output_shape(self, x_shape, padding_mask_shape=None):
+    def compute_output_shape(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
         """The shape of `x`."""
         return x_shape
 

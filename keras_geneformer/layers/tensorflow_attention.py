@@ -10,7 +10,7 @@ import tensorflow as tf
 BLOCKS = 8
 
 
-def attend_in_blocks(query, key, value, bias=None, dropout=0.0, seed=None):
+def attend_in_blocks(query, key, value, bias=None, dropout=0.0, seed=None, cell_numbers=None):
     """Scaled dot-product attention.
 
     Args:
@@ -18,6 +18,8 @@ def attend_in_blocks(query, key, value, bias=None, dropout=0.0, seed=None):
         bias: added to the scores, float32 of shape `(batch, 1, 1, length)`; None for none.
         dropout: rate on the attention weights.
         seed: int32 tensor of shape `(2,)`; read where there is dropout.
+        cell_numbers: integers of shape `(batch, length)`: a query sees the keys of its own number
+            alone. None: no such limit.
 
     Returns:
         Shape and dtype of `query`.
@@ -33,6 +35,9 @@ def attend_in_blocks(query, key, value, bias=None, dropout=0.0, seed=None):
         """Attention weights of a block of queries, before and after dropout."""
         scores = tf.matmul(block_rows(query, block), key, transpose_b=True)
         scores = tf.cast(scores, tf.float32)
+        if cell_numbers is not None:
+            own = cell_numbers[:, None, block * step : (block + 1) * step, None]
+            scores += tf.cast(own != cell_numbers[:, None, None, :], tf.float32) * -1e30
         weights = tf.nn.softmax(scores if bias is None else scores + bias)
         if not dropout:
             return weights, weights

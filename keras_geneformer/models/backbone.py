@@ -141,6 +141,43 @@ class GeneformerBackbone(PresetModel):
         name = f"encoder_block_{index - 1}" if index else "embeddings"
         return keras.Model(self.input, self.get_layer(name).output, name=f"hidden_state_{index}")
 
+    def packed_model(self):
+        """This model for rows of several cells, each of which attends to itself alone.
+
+        Each cell's hidden states are those that it has in a row of its own.
+
+        Returns:
+            A `keras.Model` that shares its weights with this one, the same at every call. Its
+            inputs are a dict of int32 arrays of shape `(batch, length)`, as `BatchSource` packs
+            them: `token_ids`; `cell_numbers`, 1 and up for the cells of a row, 0 at padding; and
+            `positions`, the rank of each token in its cell, from 0. A row may be longer than
+            `max_sequence_length`; a cell may not.
+
+        Example:
+            >>> import numpy as np
+            >>> from keras_geneformer.testing import tiny_backbone
+            >>> packed = tiny_backbone().packed_model()
+            >>> rows = {"token_ids": np.array([[5, 7, 2, 9, 0]]),
+            ...         "cell_numbers": np.array([[1, 1, 1, 2, 0]]),
+            ...         "positions": np.array([[0, 1, 2, 0, 0]])}
+            >>> tuple(packed(rows).shape)
+            (1, 5, 32)
+        """
+        # Kept out of Keras's sight: a model that is an attribute would be saved as a layer.
+        packed = vars(self).get("_packed_model")
+        if packed is None:
+            inputs = {
+                name: keras.Input((None,), dtype="int32", name=name)
+                for name in ("token_ids", "cell_numbers", "positions")
+            }
+            x = self.get_layer("embeddings")(inputs["token_ids"], inputs["positions"])
+            for index in range(self.num_layers):
+                block = self.get_layer(f"encoder_block_{index}")
+                x = block(x, cell_numbers=inputs["cell_numbers"])
+            packed = keras.Model(inputs, x, name="packed")
+            vars(self)["_packed_model"] = packed
+        return packed
+
     def get_config(self):
         """Constructor arguments."""
         return {

@@ -78,6 +78,23 @@ def test_dropout_meets_its_rate_and_keeps_the_mean():
     assert (dropped != _drop(tf.ones([1000, 1001]), 0.1, SEED + 1).numpy()).any()
 
 
+def test_gradients_of_rows_of_several_cells_with_dropout():
+    states, _ = tensors()
+    numbers = tf.constant([[1] * 17 + [2] * 12 + [0] * 8, [1] * 3 + [2] * 34])
+    unseen = numbers[:, None, :, None] != numbers[:, None, None, :]
+    found = []
+    for attention in (
+        lambda: attend_in_blocks(*states, None, 0.2, SEED, numbers),
+        lambda: plain(*states, tf.cast(unseen, tf.float32) * -1e30, 0.2),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(states)
+            output = attention()
+        found.append((output, *tape.gradient(output, states, tf.sin(states[0]))))
+    for received, value in zip(*found, strict=True):
+        np.testing.assert_allclose(received, value, atol=2e-6)
+
+
 @pytest.mark.parametrize("length", [1, 7, 8, 9])
 def test_lengths_around_the_number_of_blocks(length):
     states, _ = tensors(length)

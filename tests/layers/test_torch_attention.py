@@ -23,10 +23,13 @@ def blocks(request, monkeypatch):
     assert len(torch_attention._blocks(query)) == (1 if request.param == "one block" else 3)
 
 
-@pytest.fixture(params=["padded", "full", "no mask"])
+@pytest.fixture(params=["padded", "full", "no mask", "packed"])
 def real(request):
+    """The real keys; for rows of several cells, the number of each key's cell."""
     if request.param == "no mask":
         return None
+    if request.param == "packed":
+        return torch.tensor([[1] * 17 + [2] * 15 + [0] * 8, [1] * 3 + [2] * 37])
     mask = torch.ones((2, LENGTH), dtype=torch.bool)
     if request.param == "padded":
         mask[1, 23:] = False
@@ -36,6 +39,8 @@ def real(request):
 
 def blockwise(query, key, value, real):
     torch.manual_seed(9)
+    if real is not None and real.dtype != torch.bool:
+        return torch_attention.attend_with_dropout(query, key, value, None, RATE, real)
     return torch_attention.attend_with_dropout(query, key, value, real, RATE)
 
 
@@ -50,7 +55,10 @@ def test_value_and_gradients_are_those_of_plain_attention(blocks, real, dtype, t
 
     wanted_arrays = [array.double().clone().requires_grad_() for array in arrays[:3]]
     scores = wanted_arrays[0] @ wanted_arrays[1].transpose(-2, -1) * LENGTH**-0.5
-    if real is not None:
+    packed = real is not None and real.dtype != torch.bool
+    if packed:
+        scores = scores.masked_fill(real[:, None, :, None] != real[:, None, None], -torch.inf)
+    elif real is not None:
         scores = scores.masked_fill(~real[:, None, None, :], -torch.inf)
     wanted = (scores.softmax(-1) * kept / (1 - RATE)) @ wanted_arrays[2]
     received = blockwise(query, key, value, real)
@@ -62,7 +70,7 @@ def test_value_and_gradients_are_those_of_plain_attention(blocks, real, dtype, t
     for one, other in zip((query, key, value), wanted_arrays):
         assert one.grad.dtype == dtype
         torch.testing.assert_close(one.grad.double(), other.grad, atol=tolerance * 5, rtol=1e-4)
-        if real is not None and one is not query:
+        if real is not None and not packed and one is not query:
             padded = ~real[:, None, :, None].expand_as(one.grad)
             assert not one.grad[padded].any()
 
