@@ -68,10 +68,22 @@ class MaskedLMHead(keras.layers.Layer):
 
     def call(self, hidden_states, mask_positions):
         """Score every token at `mask_positions`."""
-        x = ops.take_along_axis(hidden_states, mask_positions[:, :, None], axis=1)
-        x = self.normalization(self.dense(x))
-        scores = self.token_embedding(x, reverse=True)
+        scores = self.token_embedding(self.states(hidden_states, mask_positions), reverse=True)
         return ops.cast(scores, "float32") + ops.cast(self.bias, "float32")
+
+    def states(self, hidden_states, mask_positions):
+        """What is scored: the transformed hidden states at `mask_positions`.
+
+        Args:
+            hidden_states: shape `(batch, length, hidden_dim)`.
+            mask_positions: int32 of shape `(batch, masks)`.
+
+        Returns:
+            Shape `(batch, masks, hidden_dim)`: times the table of gene embeddings, plus the bias,
+            they are the scores.
+        """
+        x = ops.take_along_axis(hidden_states, mask_positions[:, :, None], axis=1)
+        return self.normalization(self.dense(x))
 
     def compute_output_shape(self, hidden_states_shape, mask_positions_shape):
         """Shape of the scores."""
