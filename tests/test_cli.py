@@ -1,7 +1,6 @@
 """The command line, verb by verb, with a small real data set and the tiny reference checkpoint."""
 
 import json
-import sys
 
 import anndata
 import numpy as np
@@ -206,27 +205,6 @@ def test_finetune_cells_then_predict(files, tmp_path, capsys):
 
 
 @pytest.mark.tensors
-def test_pretrain_then_go_on(files, tmp_path, capsys, monkeypatch):
-    shape = ("--num-layers", 1, "--num-heads", 2, "--hidden-dim", 8, "--intermediate-dim", 16)
-    output = tmp_path / "model"
-    assert run(
-        "pretrain", files["cells"], *shape, "--steps", 3, "--validation", 0.2, "--output", output
-    ) == 0  # fmt: skip
-    text = capsys.readouterr().out
-    assert "trained on 48 cells for 3 steps" in text
-    assert "on held-out cells" in text
-    assert len(pd.read_csv(output / "history.csv")) == 3
-    assert (output / "loss.png").exists()
-    assert run("pretrain", files["cells"], *shape, "--model", output, "--output", output) == 2
-    assert "leave out hidden_dim" in capsys.readouterr().err
-
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    again = tmp_path / "again"
-    assert run("pretrain", files["cells"], "--model", output, "--steps", 1, "--output", again) == 0
-    assert "no pictures: drawing needs matplotlib" in capsys.readouterr().out
-
-
-@pytest.mark.tensors
 def test_perturb_asks_for_cells_and_genes_by_name(files, tmp_path, capsys):
     cells = keras_geneformer.CellDataset.load(files["cells"])
     vocabulary = keras_geneformer.GeneVocabulary.load(files["vocabulary"])
@@ -260,8 +238,11 @@ def test_nothing_of_the_users_is_replaced_and_nothing_is_trained_in_vain(
     folder.mkdir()
     (folder / "notes.txt").write_text("keep")
     monkeypatch.setattr("keras_geneformer.training.loop.train", None)
-    common = (files["cells"], "--model", files["model"], "--output", folder)
-    for verb, options in (("pretrain", ()), ("finetune-cells", ("--label-key", "cell_type"))):
+    common = ("--model", files["model"], "--output", folder)
+    for verb, options in (
+        ("pretrain", ("--data", files["cells"])),
+        ("finetune-cells", (files["cells"], "--label-key", "cell_type")),
+    ):
         assert run(verb, *common, *options) == 2
         assert f"error: {folder} exists and holds something else" in capsys.readouterr().err
     assert (folder / "notes.txt").read_text() == "keep"

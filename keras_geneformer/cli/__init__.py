@@ -22,6 +22,7 @@ from keras_geneformer.cli import (
     cells,
     conversion,
     demo,
+    pretraining,
     tokenization,
     training,
     vocabulary,
@@ -129,7 +130,16 @@ def _parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=run, verb=name, keras=keras, trains=trains)
         return verb
 
-    for part in (demo, tokenization, vocabulary, cells, training, analysis, conversion):
+    for part in (
+        demo,
+        tokenization,
+        vocabulary,
+        cells,
+        pretraining,
+        training,
+        analysis,
+        conversion,
+    ):
         part.add_verbs(add)
     return parser
 

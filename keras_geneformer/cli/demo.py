@@ -10,8 +10,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "demo",
         _run,
         "the whole way on real cells, offline: tokenize, pretrain, fine-tune, embed, perturb, draw",
-        "700 blood cells that come with scanpy go through a small model of their own. Takes a few\n"
-        "minutes on two cores and writes report.html, figures (png) and tables (csv).\n"
+        "700 blood cells that come with scanpy go through geneformer_mini, the small model that\n"
+        "comes with this package, trained further on them. Takes a few minutes on two cores and\n"
+        "writes report.html, figures (png) and tables (csv).\n"
         "Needs the extra `demo`: pip install 'keras_geneformer[demo]'.",
         "keras-geneformer demo --output demo-report",
         trains=True,

@@ -2,6 +2,13 @@
 
 import re
 
+_NUMBERED = "|".join(
+    [
+        *("accumulate", "batch_size", "checkpoint_every", "distribute", "driver", "epochs"),
+        *("learning_rate", "max_tokens", "packed", "recipe", "steps", "validation"),
+    ]
+)
+
 # The library names its own arguments; the command's options are called otherwise.
 _WORDS = {
     r"n_counts_key=None": "--n-counts-key sum",
@@ -12,6 +19,11 @@ _WORDS = {
     r'layer="(\w+)"': r"--layer \1",
     r"vocabulary=GeneVocabulary\.load\(\.\.\.\)": "--vocabulary",
     r"vocabulary\.with_orthologs, ": "",
+    r"cells\.with_vocabulary\(keras_geneformer\.GeneVocabulary\.load\('v1'\)\)": "--vocabulary v1",
+    r", steps=None": "",
+    rf"\b({_NUMBERED})='?([\w:-]+(?:\.\d+)*)'?": r"--\1 \2",
+    r"\b(batch_size|max_tokens) or (batch_size|max_tokens)\b": r"--\1 or --\2",
+    r"\bmodel= a preset": "a preset with --model",
     r"\b(gene|n_counts)_key=(?=\s)": r"--\1-key",
     r"\b(layer|vocabulary|column)=(?=[\s,])": r"--\1",
 }
@@ -26,4 +38,4 @@ def for_the_command_line(text: str) -> str:
     """
     for pattern, words in _WORDS.items():
         text = re.sub(pattern, words, text)
-    return text.replace("--n_counts-key", "--n-counts-key")
+    return re.sub(r"--[a-z]+_[\w-]+", lambda option: option[0].replace("_", "-"), text)

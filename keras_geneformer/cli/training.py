@@ -1,9 +1,6 @@
-"""The verbs that train, and the one that uses what was trained: `pretrain`, `finetune-cells`,
-`predict`.
-"""
+"""The verb that trains a classifier, and the one that uses it: `finetune-cells`, `predict`."""
 
 import argparse
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,47 +9,7 @@ from keras_geneformer.cli.output import TABLES, draw_or_say_why_not, file_of, wr
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Adds `pretrain`, `finetune-cells` and `predict`."""
-    pretrain = add(
-        "pretrain",
-        _pretrain,
-        "train a masked language model on cells without labels",
-        "15 % of a cell's genes are hidden and guessed from the rest. Begins from random weights\n"
-        "of a published size or your own (--num-layers and the like), or goes on from --model.\n"
-        "Writes a preset, with history.csv and loss.png beside the weights. The state of the run\n"
-        "is kept in <output>.checkpoints meanwhile: after a kill the same command goes on there.",
-        "keras-geneformer pretrain cells.dataset --num-layers 3 --hidden-dim 128 --num-heads 4 "
-        "--intermediate-dim 256 --vocabulary vocabulary --epochs 10 --output model",
-        trains=True,
-    )
-    pretrain.add_argument("dataset", help="tokenized cells (from `tokenize`)")
-    pretrain.add_argument("--output", required=True, metavar="DIR", help="preset to write")
-    pretrain.add_argument("--model", "--preset", help="preset to go on from")
-    pretrain.add_argument(
-        "--size",
-        choices=("v1_10m", "v2_104m", "v2_316m"),
-        default="v1_10m",
-        help="published shape to begin with, which the next four change (default: %(default)s)",
-    )
-    for name in ("num-layers", "num-heads", "hidden-dim", "intermediate-dim"):
-        pretrain.add_argument(f"--{name}", type=int, help="of the encoder")
-    pretrain.add_argument(
-        "--vocabulary", help="v1, v2 or a directory: the cells' vocabulary, to keep in the preset"
-    )
-    pretrain.add_argument(
-        "--validation", type=float, default=0.0, help="share of cells held out (default: none)"
-    )
-    pretrain.add_argument("--epochs", type=int, default=3, help="(default: %(default)s)")
-    pretrain.add_argument("--steps", type=int, help="batches to train on, in place of --epochs")
-    pretrain.add_argument(
-        "--checkpoint-every",
-        type=int,
-        default=1000,
-        metavar="STEPS",
-        help="steps from one kept state to the next (default: %(default)s)",
-    )
-    _add_training(pretrain, learning_rate=1e-3)
-
+    """Adds `finetune-cells` and `predict`."""
     finetune = add(
         "finetune-cells",
         _finetune_cells,
@@ -118,85 +75,6 @@ def _add_training(verb: argparse.ArgumentParser, learning_rate: float) -> None:
         help="the peak, after a warm-up (default: %(default)s)",
     )
     verb.add_argument("--seed", type=int, default=0, help="of every draw (default: %(default)s)")
-
-
-def _pretrain(options: argparse.Namespace) -> None:
-    import numpy as np
-
-    from keras_geneformer import CellDataset, GeneVocabulary, pretrain
-    from keras_geneformer.models.presets import check_model_vocabulary, is_replaceable
-    from keras_geneformer.tokenization.publishing import check_destination
-
-    check_destination(options.output, is_replaceable)
-    cells = CellDataset.load(options.dataset)
-    vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else cells.vocabulary
-    held = None
-    if options.validation:
-        from keras_geneformer.training.splits import split_by_cell
-
-        rows, held_rows = split_by_cell(np.zeros(len(cells)), options.validation, options.seed)
-        cells, held = cells.subset(rows), cells.subset(held_rows)
-    model = _model_to_pretrain(options, cells)
-    if vocabulary is not None:
-        check_model_vocabulary(model, vocabulary)
-    output = Path(options.output)
-    checkpoints = output.with_name(f"{output.name}.checkpoints")
-    result = pretrain(
-        model,
-        cells,
-        epochs=options.epochs,
-        steps=options.steps,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        validation=held,
-        seed=options.seed,
-        checkpoints=checkpoints,
-        checkpoint_every=options.checkpoint_every,
-    )
-    result.model.save_to_preset(output, vocabulary=vocabulary)
-    shutil.rmtree(checkpoints)
-    write_table(result.history, output / "history.csv", index=False)
-    _draw_losses(result.history, output, "Masked-gene loss")
-    last = result.history.iloc[-1]
-    print(
-        f"trained on {len(cells)} cells for {len(result.history)} steps; loss {last['loss']:.3f}"
-        + (f", on held-out cells {last['validation_loss']:.3f}" if held is not None else "")
-        + f"\nmodel, history.csv and loss.png in {output}"
-    )
-    if vocabulary is None:
-        print("no vocabulary is kept with it (--vocabulary keeps one)")
-
-
-def _model_to_pretrain(options: argparse.Namespace, cells: Any) -> Any:
-    """The preset given, or a masked LM of the size asked for, with random weights."""
-    shape = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")
-    given = {name: getattr(options, name) for name in shape if getattr(options, name) is not None}
-    if options.model:
-        if given:
-            raise ValueError(
-                f"--model says the shape of the model: leave out {', '.join(sorted(given))}"
-            )
-        from keras_geneformer import GeneformerMaskedLM
-
-        return GeneformerMaskedLM.from_preset(options.model)
-    if cells.vocabulary_size is None:
-        raise ValueError(
-            f"{options.dataset} does not say how large its vocabulary is (another program wrote "
-            "it): tokenize with `keras-geneformer tokenize`, or give --model"
-        )
-    import keras
-
-    from keras_geneformer.models.sizes import sized_backbone
-
-    keras.utils.set_random_seed(options.seed)
-    return sized_backbone(
-        options.size,
-        **given,
-        vocabulary_size=cells.vocabulary_size,
-        max_sequence_length=cells.max_length or int(cells.lengths.max()),
-        special_token_ids=tuple(sorted(cells.special_tokens.values())),
-        vocabulary_checksum=cells.vocabulary_checksum,
-    )
 
 
 def _finetune_cells(options: argparse.Namespace) -> None:

@@ -1,0 +1,38 @@
+"""A model that trains on a laptop."""
+
+from typing import Any
+
+from keras_geneformer.training.recipes.recipe import Recipe
+
+
+def mini(**changes: Any) -> Recipe:
+    """A small Geneformer: 3 layers, 128 dim, 512 tokens.
+
+    Command:
+        keras-geneformer pretrain --recipe mini --data cells.dataset --output model
+
+    Cost: not measured yet.
+
+    Expected result: not measured yet.
+
+    Of cells with more than 512 tokens the 512 genes of the highest ranks are used.
+
+    Args:
+        **changes: other values of fields.
+    """
+    return Recipe(
+        name="mini",
+        num_layers=3,
+        num_heads=4,
+        hidden_dim=128,
+        intermediate_dim=256,
+        max_length=512,
+        dropout=0.02,
+        epochs=10,
+        batch_size=16,
+        learning_rate=1e-3,
+        warmup=0.1,
+        decay="cosine",
+        weight_decay=0.001,
+        validation=0.1,
+    ).changed(**changes)

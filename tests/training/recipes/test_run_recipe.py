@@ -1,0 +1,151 @@
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_geneformer.models.masked_lm import GeneformerMaskedLM
+from keras_geneformer.models.presets import preset_vocabulary
+from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
+from keras_geneformer.tokenization.cells.dataset import CellDataset
+from keras_geneformer.training.recipes import continual, mini, run_recipe
+from keras_geneformer.training.recipes.cells import cells_of_run, shortened
+
+pytestmark = pytest.mark.tensors
+
+TINY = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 8, "max_length": 24}
+
+
+def cells_of_one_length(count=20):
+    """JAX compiles a step for each length."""
+    cells = [ids[:30] for ids in synthetic_dataset(count)]
+    return CellDataset(cells, vocabulary=tiny_vocabulary())
+
+
+def test_a_run_leaves_a_preset_with_all_that_goes_with_it(tmp_path):
+    output = tmp_path / "model"
+    recipe = mini(**TINY, batch_size=9, dtype="mixed_bfloat16")
+    result = run_recipe(
+        recipe,
+        cells_of_one_length(),
+        output,
+        epochs=2,
+        seed=3,
+        data="x.dataset",
+        command="keras-geneformer pretrain ...",
+        progress=False,
+    )
+    names = {path.name for path in output.iterdir()}
+    assert {"preset.json", "vocabulary", "history.csv", "log.csv", "training.json"} <= names
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    history = pd.read_csv(output / "history.csv")
+    assert history["step"].tolist() == [1, 2, 3, 4]
+    assert history["validation_loss"].notna().tolist() == [False, True, False, True]
+    np.testing.assert_allclose(pd.read_csv(output / "log.csv")["loss"], history["loss"])
+
+    model = GeneformerMaskedLM.from_preset(output)
+    assert model.backbone.dtype_policy.name == "float32"
+    assert model.backbone.max_sequence_length == 24
+    for one, other in zip(model.get_weights(), result.model.get_weights()):
+        np.testing.assert_array_equal(one, other)
+    vocabulary = preset_vocabulary(output)
+    assert (vocabulary.checksum, vocabulary.max_length) == (tiny_vocabulary().checksum, 24)
+
+    record = json.loads((output / "training.json").read_text())
+    assert record["data"]["cells"] + record["data"]["held_out_cells"] == 20
+    assert record["data"]["tokens"] == 18 * 24
+    assert record["recipe"]["dtype"] == "mixed_bfloat16"
+    assert record["recipe"]["epochs"] == 2
+    assert record["metrics"]["validation"]["loss"] == pytest.approx(
+        history["validation_loss"].iloc[-1]
+    )
+    card = (output / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: keras\n")
+    assert "18 cells of `x.dataset`" in card
+
+
+def test_goes_on_from_a_model_and_keeps_its_shape(tmp_path):
+    backbone = tiny_backbone(num_layers=1, max_sequence_length=24)
+    recipe = continual(batch_size=9, learning_rate=0.0)
+    before = backbone.get_weights()
+    output = tmp_path / "model"
+    run_recipe(recipe, cells_of_one_length(), output, model=backbone, steps=1, progress=False)
+    again = GeneformerMaskedLM.from_preset(output)
+    for one, other in zip(again.backbone.get_weights(), before):
+        np.testing.assert_array_equal(one, other)
+    record = json.loads((output / "training.json").read_text())
+    assert record["model"]["began_with"] == "a GeneformerBackbone in memory"
+    assert record["recipe"]["num_layers"] == 1
+    with pytest.raises(
+        ValueError, match=r"^Received a vocabulary of 124 tokens for a model of 122\."
+    ):
+        run_recipe(recipe, synthetic_dataset(4, cls=True), tmp_path / "other", model=str(output))
+
+
+def test_the_same_seed_gives_the_same_preset(tmp_path):
+    def weights(name, seed):
+        keras.utils.set_random_seed(11)
+        result = run_recipe(
+            mini(**TINY), cells_of_one_length(), tmp_path / name, steps=1, seed=seed, progress=False
+        )
+        return result.model.get_weights()
+
+    first = weights("a", 0)
+    for one, other in zip(first, weights("b", 0)):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(first[0], weights("c", 1)[0])
+
+
+def test_refusals(tmp_path):
+    cells = cells_of_one_length(4)
+    with pytest.raises(ValueError, match=r"^The recipe continual goes on from a pretrained model"):
+        run_recipe(continual(), cells, tmp_path / "m")
+    unknown = CellDataset([[2, 3, 4], [5, 6]])
+    with pytest.raises(ValueError, match=r"^The cells carry no vocabulary, without which the pre"):
+        run_recipe(mini(), unknown, tmp_path / "m")
+    with pytest.raises(ValueError, match=r"^There are 1 cells: to hold some out \(validation=0\.1"):
+        run_recipe(mini(), cells.subset([0]), tmp_path / "m")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds something else than what would replace it"):
+        run_recipe(mini(), cells, tmp_path / "notes")
+
+
+def test_a_warm_up_longer_than_the_run_is_shortened_and_it_is_said(tmp_path, caplog):
+    recipe = mini(**TINY, warmup=10_000)
+    run_recipe(recipe, cells_of_one_length(), tmp_path / "m", steps=2, progress=False)
+    said = (
+        "the warm-up of 10,000 steps is no shorter than the run of 2: a tenth of the run is taken"
+    )
+    assert said in caplog.text
+    record = json.loads((tmp_path / "m" / "training.json").read_text())
+    assert record["recipe"]["warmup"] == 0.1
+
+
+@pytest.mark.parametrize("cls", [False, True])
+def test_long_cells_are_cut_to_their_first_genes(cls):
+    cells = synthetic_dataset(30, cls=cls)
+    longest = int(np.sort(cells.lengths)[15])
+    cut = shortened(cells, longest)
+    for one, other in zip(cells, cut):
+        if len(one) <= longest:
+            np.testing.assert_array_equal(one, other)
+        elif cls:
+            np.testing.assert_array_equal(other, [*one[: longest - 1], 3])
+        else:
+            np.testing.assert_array_equal(other, one[:longest])
+    assert (cells.lengths > longest).any()
+    assert (cut.max_length, cut.vocabulary.max_length) == (longest, longest)
+    assert cut.vocabulary_checksum == cells.vocabulary_checksum
+    assert cut.obs.equals(cells.obs)
+    assert shortened(cells, 1000) is cells
+
+
+def test_the_share_held_out_is_of_the_same_cells_for_a_seed():
+    cells = synthetic_dataset(30)
+    (train, held), (_, again) = cells_of_run(cells, 128, 0.2, 5), cells_of_run(cells, 128, 0.2, 5)
+    assert (len(train), len(held)) == (24, 6)
+    assert held.obs.index.equals(again.obs.index)
+    assert not set(held.obs.index) & set(train.obs.index)
+    assert cells_of_run(cells, 128)[1] is None
