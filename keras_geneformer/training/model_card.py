@@ -205,8 +205,8 @@ def model_card(record: dict[str, Any], picture: bool = False) -> str:
         "",
         f"A Geneformer masked language model of {model['parameters']:,} parameters: "
         f"{_count(model['num_layers'], 'layer')}, {model['hidden_dim']} dim, "
-        f"{_count(model['num_heads'], 'head')}, cells of up to {model['max_sequence_length']} genes. "
-        f"{began} with keras_geneformer, recipe `{record['recipe']['name']}`.",
+        f"{_count(model['num_heads'], 'head')}, cells of up to {model['max_sequence_length']} "
+        f"tokens. {began} with keras_geneformer, recipe `{record['recipe']['name']}`.",
         "",
         "```python",
         "import keras_geneformer as kg",
