@@ -9,6 +9,8 @@ import numpy as np
 
 from keras_geneformer.data.batch_plan import BatchPlan
 
+_MOST_BUCKETS = 64
+
 
 def bucket_lengths(
     lengths: np.ndarray, count: int = 8, multiple: int = 16, max_length: int | None = None
@@ -31,11 +33,67 @@ def bucket_lengths(
         >>> bucket_lengths(np.array([30, 31, 32, 100, 500]), count=3).tolist()
         [32, 112, 512]
     """
+    if count < 1 or multiple < 1:
+        raise ValueError(f"count and multiple must be at least 1, not {count} and {multiple}.")
+    return _best_buckets(lengths, count, multiple, max_length)[-1]
+
+
+def buckets_within(
+    lengths: np.ndarray,
+    padding: float,
+    batch_size: int | None = None,
+    max_tokens: int | None = None,
+    multiple: int = 16,
+    max_length: int | None = None,
+) -> np.ndarray:
+    """The fewest padded lengths with which an epoch's padding stays within a share.
+
+    Args:
+        lengths: (cells,) tokens a cell.
+        padding: share of an epoch's tokens that may be padding, between 0 and 1.
+        batch_size, max_tokens: size of a batch, as in `plan_batches`.
+        multiple, max_length: as in `bucket_lengths`.
+
+    Returns:
+        (buckets,) int64, ascending; the last holds the longest cell.
+
+    Raises:
+        ValueError: a share outside 0 to 1, or one that no number of buckets up to 64 keeps.
+
+    Example:
+        >>> import numpy as np
+        >>> lengths = np.arange(100, 500)
+        >>> [len(buckets_within(lengths, share, batch_size=4)) for share in (0.3, 0.1, 0.05)]
+        [2, 7, 15]
+    """
+    if not 0.0 < padding < 1.0:
+        raise ValueError(f"padding={padding}; expected a share between 0 and 1.")
+    lengths = np.asarray(lengths)
+    cells_of_length = np.bincount(lengths)
+    real = int(lengths.sum(dtype=np.int64))
+    least = 1.0
+    for buckets in _best_buckets(lengths, _MOST_BUCKETS, multiple, max_length):
+        group = np.searchsorted(buckets, np.arange(len(cells_of_length)))
+        cells_of = np.bincount(group, weights=cells_of_length, minlength=len(buckets))
+        sizes = batch_sizes(buckets, batch_size, max_tokens)
+        starts, bucket_of = _cut_sorted(cells_of.astype(np.int64), sizes)
+        share = 1.0 - real / int(np.sum(np.diff(starts) * buckets[bucket_of]))
+        if share <= padding:
+            return buckets
+        least = min(least, share)
+    raise ValueError(
+        f"padding={padding}: with up to {_MOST_BUCKETS} buckets, {least:.3f} of the tokens at "
+        "least are padding. Give more, a smaller batch, or pack the cells (pack=...)."
+    )
+
+
+def _best_buckets(
+    lengths: np.ndarray, most: int, multiple: int, max_length: int | None
+) -> list[np.ndarray]:
+    """The best buckets of each number, from one to `most` or to as many as there are lengths."""
     lengths = np.asarray(lengths)
     if lengths.size == 0:
         raise ValueError("There are no cells, so there are no lengths to make buckets of.")
-    if count < 1 or multiple < 1:
-        raise ValueError(f"count and multiple must be at least 1, not {count} and {multiple}.")
     # From here on lengths, of which there are few, in place of cells.
     cells_of = np.bincount(lengths)
     present = np.flatnonzero(cells_of)
@@ -46,8 +104,7 @@ def bucket_lengths(
     cells = np.bincount(group, weights=cells_of[present]).astype(np.int64)
     upto = np.concatenate([[0], np.cumsum(cells)])
     number = len(candidates)
-    if number <= count:
-        return candidates
+    count = min(most, number - 1)
     # cost[j] = fewest padded tokens for the candidates before j, with as many buckets as rounds so
     # far; came_from remembers the cut that reached it.
     cost = np.concatenate([[0.0], np.full(number, np.inf)])
@@ -58,10 +115,16 @@ def bucket_lengths(
         through[np.tril_indices(number + 1)] = np.inf
         came_from[k] = np.argmin(through, axis=0)
         cost = through[came_from[k], np.arange(number + 1)]
-    ends, end = [], number
-    for k in reversed(range(count)):
+    best = [_cuts(candidates, came_from[:rounds]) for rounds in range(1, count + 1)]
+    return best if count == most else [*best, candidates]
+
+
+def _cuts(candidates: np.ndarray, came_from: np.ndarray) -> np.ndarray:
+    """The buckets to which the last of these rounds came."""
+    ends, end = [], len(candidates)
+    for cut in came_from[::-1]:
         ends.append(end)
-        end = came_from[k, end]
+        end = cut[end]
     return candidates[np.array(ends[::-1]) - 1]
 
 
@@ -104,19 +167,11 @@ def plan_batches(
     longest = int(lengths.max(initial=0))
     if longest > buckets[-1]:
         raise ValueError(f"A cell of {longest} tokens is above the last bucket, {buckets[-1]}.")
-    if (batch_size is None) == (max_tokens is None):
-        raise ValueError("Give batch_size (cells) or max_tokens (padded tokens), one of the two.")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    if max_tokens is not None and max_tokens < buckets[-1]:
-        raise ValueError(
-            f"max_tokens={max_tokens} holds no cell of the longest bucket ({buckets[-1]} tokens)."
-        )
+    sizes = batch_sizes(buckets, batch_size, max_tokens)
     if in_order and rng is not None:
         raise ValueError("Cells that are shuffled are not in order: give one of the two.")
     # Narrow keys: numpy sorts 16-bit integers and less by radix, in a tenth of the time.
     bucket_of_length = np.searchsorted(buckets, np.arange(longest + 1)).astype(np.int16)
-    sizes = np.full(len(buckets), batch_size) if max_tokens is None else max_tokens // buckets
     numbers = np.int32 if len(lengths) < 2**31 else np.int64
     if in_order:
         bucket_of = bucket_of_length[lengths]
@@ -136,6 +191,38 @@ def plan_batches(
     if rng is not None:
         plan = plan.shuffled(rng)
     return plan.with_unlike_first()
+
+
+def batch_sizes(buckets: np.ndarray, batch_size: int | None, max_tokens: int | None) -> np.ndarray:
+    """How many cells, or packed rows, a batch of each bucket holds.
+
+    Args:
+        buckets: ascending padded lengths.
+        batch_size: cells a batch.
+        max_tokens: in place of `batch_size`: padded tokens a batch at most.
+
+    Returns:
+        (buckets,) integers.
+
+    Raises:
+        ValueError: neither or both sizes given, or a size too small.
+
+    Example:
+        >>> import numpy as np
+        >>> batch_sizes(np.array([64, 256]), max_tokens=1024).tolist()
+        [16, 4]
+    """
+    if (batch_size is None) == (max_tokens is None):
+        raise ValueError("Give batch_size (cells) or max_tokens (padded tokens), one of the two.")
+    if max_tokens is None:
+        if batch_size is None or batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
+        return np.full(len(buckets), batch_size)
+    if max_tokens < buckets[-1]:
+        raise ValueError(
+            f"max_tokens={max_tokens} holds no cell of the longest bucket ({buckets[-1]} tokens)."
+        )
+    return max_tokens // buckets
 
 
 def _cut_sorted(cells_of: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

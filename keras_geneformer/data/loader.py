@@ -22,9 +22,10 @@ class CellBatches(BatchSource, keras.utils.PyDataset):
             process to another than to make.)
         max_queue_size: batches made ahead at most, with more than one worker.
         **options: `batch_size`, `max_tokens`, `labels`, `masking`, `shuffle`, `seed`,
-            `bucket_count`, `buckets`, `max_length`, `epoch`, `in_order`, `shard` and `start_step`,
-            as in `BatchSource`. Keras begins every `fit` with a new epoch; to resume there at
-            `start_step`, give it `tensorflow_batches` or `grain_batches` of this.
+            `bucket_count`, `buckets`, `padding`, `pack`, `max_length`, `epoch`, `in_order`,
+            `shard`, `part`, `multiple` and `start_step`, as in `BatchSource`. Keras begins every
+            `fit` with a new epoch; to resume there at `start_step`, give it `tensorflow_batches` or
+            `grain_batches` of this.
 
     Raises:
         ValueError: no cells, or options that do not fit them; or Keras is to read from

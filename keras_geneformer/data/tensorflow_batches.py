@@ -75,6 +75,8 @@ def _signature(batches: BatchSource, tf: Any) -> tuple:
         return inputs, tf.TensorSpec([None], tf.int32)
     if batches.masking is None:
         return (inputs,)
+    if batches.pack is not None:
+        inputs = {"token_ids": matrix, "cell_numbers": matrix, "positions": matrix}
     return (
         inputs | {"mask_positions": matrix},
         matrix,

@@ -25,6 +25,12 @@ OPTIONS = {
         "shard": (1, 2),
         "start_step": 1,
     },
+    "packed": {
+        "batch_size": 2,
+        "masking": Masking(122, {"<pad>": 0, "<mask>": 1}),
+        "pack": 128,
+        "shuffle": True,
+    },
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_geneformer.data.buckets import bucket_lengths, plan_batches
+from keras_geneformer.data.buckets import bucket_lengths, buckets_within, plan_batches
 
 
 def padding(lengths, buckets):
@@ -97,3 +97,37 @@ def test_refuses_no_cells():
     message = "There are no cells, so there are no lengths to make buckets of."
     with pytest.raises(ValueError, match=message):
         bucket_lengths(np.array([]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=60),
+    st.sampled_from([{"batch_size": 1}, {"batch_size": 7}, {"max_tokens": 1500}]),
+    st.sampled_from([0.5, 0.2, 0.1]),
+)
+def test_the_fewest_buckets_that_keep_the_padding_within_a_share(lengths, size, padding):
+    lengths = np.array(lengths)
+
+    def share(count):
+        buckets = bucket_lengths(lengths, count)
+        return plan_batches(lengths, buckets, **size).padded_share(lengths)
+
+    try:
+        buckets = buckets_within(lengths, padding, **size)
+    except ValueError:
+        assert all(share(count) > padding for count in range(1, 25))
+        return
+    plan = plan_batches(lengths, buckets, rng=np.random.default_rng(0), **size)
+    assert plan.padded_share(lengths) <= padding
+    assert all(share(count) > padding for count in range(1, len(buckets)))
+
+
+def test_refuses_a_share_of_padding_that_no_buckets_keep():
+    with pytest.raises(ValueError, match=r"^padding=1.5; expected a share between 0 and 1\.$"):
+        buckets_within(np.array([5]), 1.5, batch_size=1)
+    message = (
+        r"^padding=0\.1: with up to 64 buckets, 0\.500 of the tokens at least are padding\. Give "
+        r"more, a smaller batch, or pack the cells \(pack=\.\.\.\)\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        buckets_within(np.array([8, 8]), 0.1, batch_size=1)
