@@ -61,7 +61,7 @@ def save_preset(model, directory, vocabulary=None):
         backbone["vocabulary_checksum"] = vocabulary.checksum
         backbone["special_token_ids"] = sorted(vocabulary.special_tokens.values())
     with publish_directory(directory, is_replaceable) as partial:
-        model.save_weights(partial / WEIGHTS_FILE)
+        _save_weights(model, partial / WEIGHTS_FILE)
         if vocabulary is not None:
             vocabulary.save(partial / VOCABULARY_DIRECTORY)
         description = {
@@ -258,6 +258,16 @@ def convert_checkpoint(source, destination, vocabulary=None):
         backbone.special_token_ids = tuple(sorted(vocabulary.special_tokens.values()))
     save_preset(model, destination, vocabulary)
     return model
+
+
+def _save_weights(model, path):
+    """Save weights alone: with a compiled model Keras would save its optimizer, twice the size."""
+    optimizer = getattr(model, "optimizer", None)
+    try:
+        model.optimizer = None
+        model.save_weights(path)
+    finally:
+        model.optimizer = optimizer
 
 
 def _backbone_config(config):

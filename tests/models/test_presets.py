@@ -251,10 +251,23 @@ def test_damaged_descriptions(preset):
         GeneformerCellClassifier.from_preset(preset)
 
 
+def test_what_training_kept_beside_the_weights_is_left_out(tmp_path):
+    model = build(GeneformerMaskedLM)
+    model.save_to_preset(tmp_path / "before")
+    optimizer = keras.optimizers.Adam()
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy())
+    optimizer.build(model.trainable_variables)
+    model.save_to_preset(tmp_path / "after")
+    assert model.optimizer is optimizer
+    before, after = (tmp_path / name / "model.weights.h5" for name in ("before", "after"))
+    assert after.stat().st_size == before.stat().st_size
+
+
 def test_no_such_directory(tmp_path):
     message = (
         f"There is no preset at {tmp_path / 'no'}. Expected a directory (of ours, with preset.json,"
-        " or a published one, with config.json), or 'hf://organisation/repository/subfolder'."
+        " or a published one, with config.json), 'hf://organisation/repository/subfolder', or the "
+        "name of one that comes with the package: geneformer_mini."
     )
     refused(tmp_path / "no", message, FileNotFoundError)
 
