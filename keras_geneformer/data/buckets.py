@@ -193,7 +193,9 @@ def plan_batches(
     return plan.with_unlike_first()
 
 
-def batch_sizes(buckets: np.ndarray, batch_size: int | None, max_tokens: int | None) -> np.ndarray:
+def batch_sizes(
+    buckets: np.ndarray, batch_size: int | None = None, max_tokens: int | None = None
+) -> np.ndarray:
     """How many cells, or packed rows, a batch of each bucket holds.
 
     Args:
