@@ -1,9 +1,10 @@
 """What guessing hidden genes costs without looking at the cell: losses to hold a model's against.
 
-Both baselines are frequencies, counted in the training cells. The unigram one guesses every hidden
-gene by how often each gene is detected; the rank-position one by how often each gene stands at
-about the rank of the hidden one. What a model gains on the second, it has from the other genes of
-the cell.
+All are frequencies, counted in the training cells. The unigram one guesses every hidden gene by how
+often each gene is detected; the rank-position one by how often each gene stands at about the rank
+of the hidden one; the last one leaves out, besides, the genes that are in sight elsewhere in the
+cell, as a cell holds a gene once. What a model gains on the last, it has from which genes go with
+which.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class BaselineLosses:
     """By how often each gene is detected."""
     rank_position: float
     """By how often each gene stands at about this rank."""
+    rank_position_unseen: float
+    """The same among the genes that are not in sight elsewhere in the cell."""
     bucket: int
     """Ranks a bucket of the rank-position frequencies."""
     smoothing: float
@@ -40,7 +43,7 @@ class BaselineLosses:
 def baseline_losses(
     training: Any, held: Any, masking: Masking, *, batch_size: int | None = None
 ) -> BaselineLosses:
-    """What both baselines lose on the hidden genes that a model is validated on.
+    """What the baselines lose on the hidden genes that a model is validated on.
 
     The bucket and the smoothing are those that guess best in a tenth of the training cells, by
     frequencies of the others; the held-out cells choose nothing.
@@ -65,15 +68,18 @@ def baseline_losses(
         >>> losses.unigram < np.log(cells.vocabulary_size)
         True
     """
-    genes, ranks = hidden_genes(held, masking, batch_size=batch_size)
+    rows, genes, ranks = hidden_genes(held, masking, batch_size=batch_size)
     special = special_ids(masking)
     bucket, smoothing = _best_choice(training, masking.vocabulary_size, special)
     tokens, positions = _flat(training)
     unigram = gene_frequencies(tokens, masking.vocabulary_size, special)
     by_rank = rank_frequencies(tokens, positions, unigram, bucket, smoothing)
+    buckets = rank_buckets(ranks, bucket, len(by_rank))
+    seen = seen_shares(held, rows, ranks, buckets, by_rank)
     return BaselineLosses(
         unigram=mean_loss(unigram[genes]),
-        rank_position=mean_loss(by_rank[rank_buckets(ranks, bucket, len(by_rank)), genes]),
+        rank_position=mean_loss(by_rank[buckets, genes]),
+        rank_position_unseen=mean_loss(by_rank[buckets, genes] / (1.0 - seen)),
         bucket=bucket,
         smoothing=smoothing,
         masked=len(genes),
@@ -82,18 +88,22 @@ def baseline_losses(
 
 def hidden_genes(
     cells: Any, masking: Masking, *, batch_size: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The genes that a masking hides in the first epoch, and their places in their cells.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The genes that a masking hides in the first epoch, and where they stood.
 
     Returns:
-        Token ids and positions (0 is the cell's first token), each of shape (masked,).
+        The cell's number, the token id and the position in the cell (0 is its first token) of
+        each, of shape (masked,).
     """
+    batches = BatchSource(cells, batch_size=batch_size, masking=masking)
     found = []
-    for inputs, labels, weights in BatchSource(cells, batch_size=batch_size, masking=masking):
-        counted = weights > 0
-        found.append((labels[counted], inputs["mask_positions"][counted]))
-    genes, positions = zip(*found)
-    return np.concatenate(genes), np.concatenate(positions)
+    for number in range(len(batches)):
+        inputs, labels, weights = batches[number]
+        row, column = np.nonzero(weights)
+        positions = inputs["mask_positions"][row, column]
+        found.append((batches.rows(number)[row], labels[row, column], positions))
+    rows, genes, positions = (np.concatenate(parts) for parts in zip(*found))
+    return rows, genes, positions
 
 
 def gene_frequencies(token_ids: np.ndarray, size: int, special: np.ndarray) -> np.ndarray:
@@ -145,6 +155,28 @@ def rank_frequencies(
 def rank_buckets(positions: np.ndarray, bucket: int, number: int) -> np.ndarray:
     """The bucket of each position; positions beyond all training cells are in the last one."""
     return np.minimum(positions // bucket, number - 1)
+
+
+def seen_shares(
+    cells: Any, rows: np.ndarray, positions: np.ndarray, buckets: np.ndarray, table: np.ndarray
+) -> np.ndarray:
+    """How likely a guess by `table` falls on a gene that is in sight elsewhere in the cell.
+
+    Args:
+        cells: a `CellDataset`.
+        rows, positions: of `hidden_genes`.
+        buckets: row of `table` for each hidden gene.
+        table: of `rank_frequencies`.
+
+    Returns:
+        (masked,) float64, below 1: the hidden gene itself is not in sight.
+    """
+    shares = np.empty(len(rows))
+    for row in np.unique(rows):
+        of_cell = rows == row
+        visible = np.delete(np.asarray(cells[row]), positions[of_cell])
+        shares[of_cell] = table[:, visible].sum(axis=1)[buckets[of_cell]]
+    return shares
 
 
 def mean_loss(probabilities: np.ndarray) -> float:

@@ -28,18 +28,19 @@ def test_genes_are_counted_once_more_than_they_occur():
 def test_hidden_genes_are_those_that_pretraining_hides():
     cells = synthetic_dataset(7)
     masking = Masking(cells.vocabulary_size, cells.special_tokens, rate=0.2, seed=3)
-    genes, positions = hidden_genes(cells, masking, batch_size=2)
+    rows, genes, positions = hidden_genes(cells, masking, batch_size=2)
     expected = Counter()
     for number in range(len(cells)):
         ids = np.asarray(cells[number])[None]
         batch = masking(ids, np.ones_like(ids), np.array([number]), epoch=0)
         counted = batch.weights > 0
-        expected.update(zip(batch.labels[counted], batch.mask_positions[counted]))
-    assert Counter(zip(genes, positions)) == expected
+        hidden = zip(batch.labels[counted], batch.mask_positions[counted])
+        expected.update((number, *pair) for pair in hidden)
+    assert Counter(zip(rows, genes, positions)) == expected
 
 
-def by_hand(training, genes, positions, size, bucket, smoothing):
-    """The rank-position loss, one hidden gene after the other."""
+def by_hand(training, hidden, size, bucket, smoothing):
+    """The chance of each hidden gene and of those in sight, by rank, one after the other."""
     unigram = dict.fromkeys(range(2, size), 1)
     at_rank = Counter()
     for cell in training:
@@ -48,30 +49,40 @@ def by_hand(training, genes, positions, size, bucket, smoothing):
             at_rank[position // bucket, gene] += 1
     total = sum(unigram.values())
     last = max(number for number, _ in at_rank)
-    losses = []
-    for gene, position in zip(genes, positions):
+    chances = []
+    for gene, position, in_sight in hidden:
         number = min(position // bucket, last)
         there = sum(count for (place, _), count in at_rank.items() if place == number)
-        guess = at_rank[number, gene] + smoothing * unigram[gene] / total
-        losses.append(-np.log(guess / (there + smoothing)))
-    return np.mean(losses)
+        guess = {
+            other: (at_rank[number, other] + smoothing * count / total) / (there + smoothing)
+            for other, count in unigram.items()
+        }
+        chances.append((guess[gene], sum(guess[other] for other in in_sight)))
+    return np.array(chances).T
 
 
-def test_both_losses_are_those_counted_by_hand():
+def test_all_losses_are_those_counted_by_hand():
     rng = np.random.default_rng(0)
     lists = [rng.permutation(np.arange(2, 40))[: rng.integers(20, 38)] for _ in range(24)]
     cells = CellDataset([np.sort(ids)[:: (-1) ** i] for i, ids in enumerate(lists)])
     training, held = cells.subset(range(18)), cells.subset(range(18, 24))
     masking = Masking(40, SPECIAL, rate=0.3, seed=5)
     losses = baseline_losses(training, held, masking)
-    genes, positions = hidden_genes(held, masking)
+    rows, genes, positions = hidden_genes(held, masking)
     assert losses.masked == len(genes)
     assert losses.bucket in BUCKETS
     assert losses.smoothing in SMOOTHING
-    whole = by_hand(training, genes, positions, 40, 1000, 1e12)  # as good as unigram alone
-    assert losses.unigram == pytest.approx(whole, rel=1e-6)
-    expected = by_hand(training, genes, positions, 40, losses.bucket, losses.smoothing)
-    assert losses.rank_position == pytest.approx(expected, rel=1e-9)
+    hidden = [
+        (gene, position, set(held[row].tolist()) - set(genes[rows == row].tolist()))
+        for row, gene, position in zip(rows, genes, positions)
+    ]
+    whole, _ = by_hand(training, hidden, 40, 1000, 1e12)  # as good as unigram alone
+    assert losses.unigram == pytest.approx(-np.log(whole).mean(), rel=1e-6)
+    chance, seen = by_hand(training, hidden, 40, losses.bucket, losses.smoothing)
+    assert losses.rank_position == pytest.approx(-np.log(chance).mean(), rel=1e-9)
+    unseen = -np.log(chance / (1 - seen)).mean()
+    assert losses.rank_position_unseen == pytest.approx(unseen, rel=1e-9)
+    assert losses.rank_position_unseen < losses.rank_position
 
 
 def test_ranks_help_where_genes_have_their_places():
