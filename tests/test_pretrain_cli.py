@@ -74,7 +74,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path, capsys):
     assert text[:5] == [
         "recipe       v1_10m",
         "cells        20 to train on, 0 held out",
-        "tokens       480 an epoch; 0.0% padding beside them",
+        "tokens       480 an epoch; 25.0% padding beside them",
         "steps        3 (1 an epoch)",
         "parameters   3,785,594",
     ]

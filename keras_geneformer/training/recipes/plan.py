@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_geneformer.data.batch_source import BatchSource
+from keras_geneformer.data.masking import Masking
 from keras_geneformer.training.recipes.recipe import Recipe
 
 
@@ -39,7 +40,14 @@ class RunPlan:
 
 
 def plan_run(
-    recipe: Recipe, cells: Any, held: Any, parameters: int, steps: int | None = None
+    recipe: Recipe,
+    cells: Any,
+    held: Any,
+    *,
+    vocabulary: Any,
+    max_length: int,
+    parameters: int,
+    steps: int | None = None,
 ) -> RunPlan:
     """Count the steps of a run.
 
@@ -47,6 +55,8 @@ def plan_run(
         recipe: says what a batch is, and how many epochs there are.
         cells: the `CellDataset` to train on.
         held: cells held out, or None.
+        vocabulary: the `GeneVocabulary` of the cells.
+        max_length: tokens that the model takes.
         parameters: weights of the model.
         steps: in place of the recipe's epochs.
 
@@ -54,7 +64,13 @@ def plan_run(
         ValueError: no cells, or sizes that do not fit them.
     """
     batches = BatchSource(
-        cells, batch_size=recipe.batch_size, max_tokens=recipe.max_tokens, shuffle=True
+        cells,
+        batch_size=recipe.batch_size,
+        max_tokens=recipe.max_tokens,
+        masking=Masking(vocabulary.size, vocabulary.special_tokens, recipe.mask_rate),
+        pack=recipe.packed,
+        max_length=max_length,
+        shuffle=True,
     )
     each = batches.steps_per_epoch
     return RunPlan(

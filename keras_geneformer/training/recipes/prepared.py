@@ -107,7 +107,15 @@ def prepare_run(
     share = recipe.validation if validation is None else 0.0
     cells, held = cells_of_run(cells, longest, share, seed)
     held = held if validation is None else shortened(validation, longest)
-    plan = plan_run(recipe, cells, held, parameters, steps)
+    plan = plan_run(
+        recipe,
+        cells,
+        held,
+        vocabulary=vocabulary,
+        max_length=longest,
+        parameters=parameters,
+        steps=steps,
+    )
     return PreparedRun(
         _with_room(recipe, plan.steps), cells, held, with_length(vocabulary, longest), model, plan
     )

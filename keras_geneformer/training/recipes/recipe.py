@@ -33,7 +33,7 @@ class Recipe:
     """What training computes in; the preset is written as float32 whatever it is."""
     epochs: int = 3
     batch_size: int | None = 12
-    """Cells of one step, on all devices together."""
+    """Cells of one step, on all devices together; rows, where they are packed."""
     max_tokens: int | None = None
     """In place of `batch_size`, padded tokens of one step at most."""
     accumulate: int = 1

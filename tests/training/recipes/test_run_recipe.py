@@ -1,6 +1,5 @@
 import json
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +10,7 @@ from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_voca
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.training.recipes import continual, mini, run_recipe
 from keras_geneformer.training.recipes.cells import cells_of_run, shortened
+from keras_geneformer.training.recipes.prepared import prepare_run
 
 pytestmark = pytest.mark.tensors
 
@@ -83,18 +83,23 @@ def test_goes_on_from_a_model_and_keeps_its_shape(tmp_path):
         run_recipe(recipe, synthetic_dataset(4, cls=True), tmp_path / "other", model=str(output))
 
 
-def test_the_same_seed_gives_the_same_preset(tmp_path):
-    def weights(name, seed):
-        keras.utils.set_random_seed(11)
-        result = run_recipe(
-            mini(**TINY), cells_of_one_length(), tmp_path / name, steps=1, seed=seed, progress=False
-        )
-        return result.model.get_weights()
+def test_the_seed_sets_the_weights_that_a_run_begins_with():
+    run = prepare_run(mini(**TINY), cells_of_one_length())
+    first, second, other = (run.masked_lm(seed).get_weights() for seed in (0, 0, 1))
+    for one, again in zip(first, second):
+        np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(first[0], other[0])
 
-    first = weights("a", 0)
-    for one, other in zip(first, weights("b", 0)):
-        np.testing.assert_array_equal(one, other)
-    assert not np.array_equal(first[0], weights("c", 1)[0])
+
+def test_the_plan_counts_rows_where_cells_are_packed():
+    cells = cells_of_one_length()
+    plan = prepare_run(mini(**TINY, batch_size=2, epochs=3, validation=0), cells).plan
+    assert (plan.steps_per_epoch, plan.steps, plan.tokens, plan.padding) == (10, 30, 480, 0.0)
+    packed = prepare_run(mini(**TINY, batch_size=2, packed=50, validation=0), cells).plan
+    assert packed.steps_per_epoch == 5  # two cells of 24 in a row of 50, two rows a step
+    assert packed.padding == pytest.approx(0.04)
+    model = prepare_run(mini(**TINY), cells).masked_lm(0)
+    assert plan.parameters == model.count_params()
 
 
 def test_refusals(tmp_path):
@@ -112,15 +117,16 @@ def test_refusals(tmp_path):
         run_recipe(mini(), cells, tmp_path / "notes")
 
 
-def test_a_warm_up_longer_than_the_run_is_shortened_and_it_is_said(tmp_path, caplog):
+def test_a_warm_up_longer_than_the_run_is_shortened_and_it_is_said(caplog):
     recipe = mini(**TINY, warmup=10_000)
-    run_recipe(recipe, cells_of_one_length(), tmp_path / "m", steps=2, progress=False)
+    run = prepare_run(recipe, cells_of_one_length(), steps=2)
+    assert run.recipe == recipe.changed(warmup=0.1)
     said = (
         "the warm-up of 10,000 steps is no shorter than the run of 2: a tenth of the run is taken"
     )
     assert said in caplog.text
-    record = json.loads((tmp_path / "m" / "training.json").read_text())
-    assert record["recipe"]["warmup"] == 0.1
+    longer = prepare_run(recipe, cells_of_one_length(), steps=10_001)
+    assert longer.recipe.warmup == 10_000
 
 
 @pytest.mark.parametrize("cls", [False, True])
