@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 
+import keras
 import pandas as pd
 import pytest
 
@@ -107,6 +108,10 @@ def test_refusals(data, tmp_path, capsys):
         f"error: {bare} carries no vocabulary, without which the preset could not be used: say "
         "which its cells were tokenized with, with --vocabulary (v1, v2 or a directory)"
     )
+    if keras.config.backend() == "torch":
+        assert error("--distribute", "mirrored").startswith(
+            "error: Received --distribute mirrored on the backend 'torch', on which Keras "
+        )
     assert error("--epochs", 0, *SHAPE).startswith("error: Nothing to train: --epochs 0; expected")
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -139,9 +144,12 @@ _KILLED = """
 
 
 def test_killed_and_typed_again_it_goes_on_and_finishes(data, tmp_path):
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
     output = tmp_path / "model"
     arguments = ["--recipe", "mini", "--data", data, "--output", output, *SHAPE]
-    arguments += ["--batch-size", 9, "--epochs", 4, "--checkpoint-every", 2]
+    arguments += ["--batch-size", 9, "--epochs", 4, "--checkpoint-every", 2, "--tensorboard"]
     command = [sys.executable, "-c", textwrap.dedent(_KILLED), "pretrain", *map(str, arguments)]
     killed = subprocess.run(command, timeout=200, check=False, env=os.environ)
     assert killed.returncode == -signal.SIGKILL
@@ -156,3 +164,8 @@ def test_killed_and_typed_again_it_goes_on_and_finishes(data, tmp_path):
     assert log["step"].tolist() == list(range(1, 9))
     assert pd.read_csv(output / "history.csv")["step"].tolist() == list(range(1, 9))
     assert GeneformerMaskedLM.from_preset(output).backbone.num_layers == 1
+    (events,) = (output / "tensorboard").iterdir()
+    reader = event_accumulator.EventAccumulator(str(events))
+    reader.Reload()
+    assert [point.step for point in reader.Scalars("train/loss")] == list(range(1, 9))
+    assert [point.step for point in reader.Scalars("validation/loss")] == [2, 4, 6, 8]

@@ -65,22 +65,18 @@ def test_a_run_leaves_a_preset_with_all_that_goes_with_it(tmp_path):
     assert "18 cells of `x.dataset`" in card
 
 
-def test_goes_on_from_a_model_and_keeps_its_shape(tmp_path):
+def test_goes_on_from_a_model_and_keeps_its_shape():
     backbone = tiny_backbone(num_layers=1, max_sequence_length=24)
-    recipe = continual(batch_size=9, learning_rate=0.0)
-    before = backbone.get_weights()
-    output = tmp_path / "model"
-    run_recipe(recipe, cells_of_one_length(), output, model=backbone, steps=1, progress=False)
-    again = GeneformerMaskedLM.from_preset(output)
-    for one, other in zip(again.backbone.get_weights(), before):
-        np.testing.assert_array_equal(one, other)
-    record = json.loads((output / "training.json").read_text())
-    assert record["model"]["began_with"] == "a GeneformerBackbone in memory"
-    assert record["recipe"]["num_layers"] == 1
+    run = prepare_run(continual(validation=0.5), cells_of_one_length(), model=backbone)
+    assert run.masked_lm(0).backbone is backbone
+    assert (run.cells.lengths.max(), len(run.held)) == (24, 10)
+    assert run.plan.parameters == run.model.count_params()
+    settings = run.settings(backbone)
+    assert (settings["num_layers"], settings["max_length"]) == (1, 24)
     with pytest.raises(
         ValueError, match=r"^Received a vocabulary of 124 tokens for a model of 122\."
     ):
-        run_recipe(recipe, synthetic_dataset(4, cls=True), tmp_path / "other", model=str(output))
+        prepare_run(continual(), synthetic_dataset(4, cls=True), model=backbone)
 
 
 def test_the_seed_sets_the_weights_that_a_run_begins_with():
