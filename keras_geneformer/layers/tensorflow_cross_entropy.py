@@ -19,7 +19,8 @@ def token_losses(states, table, bias, labels, weights, chunk, gradient):
 
         return sums, backward
 
-    return losses(states, table, bias)
+    # Read here: outside a graph, TensorFlow refuses variables that are read inside.
+    return losses(states, tf.convert_to_tensor(table), tf.convert_to_tensor(bias))
 
 
 def _sums(states, table, bias, labels, weights, chunk, gradient):
