@@ -4,6 +4,7 @@ import keras
 
 from keras_geneformer.layers.attention import SelfAttention
 from keras_geneformer.layers.embeddings import normal
+from keras_geneformer.layers.recomputation import recomputed
 
 
 @keras.saving.register_keras_serializable(package="keras_geneformer")
@@ -23,6 +24,9 @@ class EncoderBlock(keras.layers.Layer):
     nonzero at real tokens, or None where all are; in its place, for rows of several cells,
     `cell_numbers`, as in `SelfAttention`.
     Output: the shape of `x`.
+
+    While training, a block whose attribute `recompute` is true (it is False at first, and no part of
+    the configuration) keeps its input alone, and computes the rest again in the backward pass.
 
     Example:
         >>> import numpy as np
@@ -50,6 +54,7 @@ class EncoderBlock(keras.layers.Layer):
         self.attention_dropout = attention_dropout
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
+        self.recompute = False
 
     def build(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
         """Create the layers for inputs of `x_shape`."""
@@ -92,6 +97,13 @@ class EncoderBlock(keras.layers.Layer):
 
     def call(self, x, padding_mask=None, cell_numbers=None, training=None):
         """Encode `x` once more."""
+        if self.recompute and training:
+            return recomputed(
+                self, lambda x: self._encode(x, padding_mask, cell_numbers, training), x
+            )
+        return self._encode(x, padding_mask, cell_numbers, training)
+
+    def _encode(self, x, padding_mask, cell_numbers, training):
         attended = self.attention(
             x, padding_mask=padding_mask, cell_numbers=cell_numbers, training=training
         )

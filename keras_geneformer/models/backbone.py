@@ -178,6 +178,26 @@ class GeneformerBackbone(PresetModel):
             vars(self)["_packed_model"] = packed
         return packed
 
+    def recompute_blocks(self, on=True):
+        """Trade time for memory while training (gradient checkpointing; Chen et al., 2016).
+
+        Each encoder block then keeps its input alone and computes the rest again in the backward
+        pass, with the same dropout: a step takes about a third longer and gives the same loss and
+        gradients. To be called before a training step is compiled.
+
+        Args:
+            on: False to keep everything again.
+
+        Example:
+            >>> from keras_geneformer.testing import tiny_backbone
+            >>> backbone = tiny_backbone()
+            >>> backbone.recompute_blocks()
+            >>> backbone.get_layer("encoder_block_0").recompute
+            True
+        """
+        for index in range(self.num_layers):
+            self.get_layer(f"encoder_block_{index}").recompute = on
+
     def get_config(self):
         """Constructor arguments."""
         return {
