@@ -9,9 +9,16 @@ if keras.config.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from keras_geneformer.layers.tensorflow_attention import BLOCKS, _drop, attend_in_blocks
+from keras_geneformer.layers import tensorflow_attention
+from keras_geneformer.layers.tensorflow_attention import BLOCKS, _kept, attend_in_blocks
 
 pytestmark = pytest.mark.tensors
+
+
+@pytest.fixture(autouse=True)
+def several_blocks(monkeypatch):
+    monkeypatch.setattr(tensorflow_attention, "LEAST_QUERIES", 1)
+
 
 SEED = tf.constant([3, 5])
 
@@ -30,7 +37,7 @@ def plain(query, key, value, bias, rate):
     length = query.shape[2]
     step = -(-length // BLOCKS)
     kept = [
-        _drop(
+        _kept(
             tf.ones_like(query[:, :, start : start + step] @ tf.transpose(key, (0, 1, 3, 2))),
             rate,
             SEED + tf.constant([0, block]),
@@ -38,7 +45,7 @@ def plain(query, key, value, bias, rate):
         for block, start in enumerate(range(0, length, step))
     ]
     scores = tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5
-    return tf.matmul(tf.nn.softmax(scores + bias) * tf.concat(kept, 2), value)
+    return tf.matmul(tf.nn.softmax(scores + bias) * tf.concat(kept, 2) / (1 - rate), value)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])
@@ -70,12 +77,18 @@ def test_output_and_gradients_equal_plain_attention(rate, jit_compile):
         np.testing.assert_allclose(received, value, atol=2e-6)
 
 
-def test_dropout_meets_its_rate_and_keeps_the_mean():
-    dropped = _drop(tf.ones([1000, 1001]), 0.1, SEED).numpy()
-    assert abs((dropped == 0).mean() - 0.1) < 0.002
-    assert abs(dropped.mean() - 1) < 0.002
-    np.testing.assert_array_equal(dropped, _drop(tf.ones([1000, 1001]), 0.1, SEED))
-    assert (dropped != _drop(tf.ones([1000, 1001]), 0.1, SEED + 1).numpy()).any()
+def test_dropout_meets_its_rate():
+    kept = _kept(tf.ones([1000, 1001]), 0.1, SEED).numpy()
+    assert set(np.unique(kept)) == {0.0, 1.0}
+    assert abs((kept == 0).mean() - 0.1) < 0.002
+    np.testing.assert_array_equal(kept, _kept(tf.ones([1000, 1001]), 0.1, SEED))
+    assert (kept != _kept(tf.ones([1000, 1001]), 0.1, SEED + 1).numpy()).any()
+
+
+def test_few_weights_are_dropped_at_their_rate():
+    draw = tf.function(lambda seed: _kept(tf.ones([3]), 0.3, seed))
+    kept = np.array([draw(tf.constant([1, seed])) for seed in range(1000)])
+    assert (np.abs(1 - kept.mean(0) - 0.3) < 0.06).all()
 
 
 def test_gradients_of_rows_of_several_cells_with_dropout():
@@ -95,8 +108,9 @@ def test_gradients_of_rows_of_several_cells_with_dropout():
         np.testing.assert_allclose(received, value, atol=2e-6)
 
 
-@pytest.mark.parametrize("length", [1, 7, 8, 9])
-def test_lengths_around_the_number_of_blocks(length):
+@pytest.mark.parametrize(("length", "least"), [(1, 1), (7, 1), (8, 1), (9, 1), (9, 256)])
+def test_lengths_around_the_number_of_blocks(monkeypatch, length, least):
+    monkeypatch.setattr(tensorflow_attention, "LEAST_QUERIES", least)
     states, _ = tensors(length)
     scores = tf.matmul(states[0], states[1], transpose_b=True) * 8**-0.5
     np.testing.assert_allclose(
