@@ -1,6 +1,7 @@
 """Rows of several cells: which cells share a row, and what a packed batch holds."""
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -198,3 +199,17 @@ def test_refuses_what_cannot_be_packed(options, message):
     options = {"masking": Masking(100, SPECIAL)} | options
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         BatchSource(dataset([40, 5]), **options)
+
+
+def test_a_plan_of_many_cells_is_a_few_bytes_for_each():
+    lengths = np.random.default_rng(0).integers(30, 2049, 200_000)
+    tracemalloc.start()
+    try:
+        plan = plan_rows(
+            lengths, 2048, Masking(100, SPECIAL), batch_size=12, rng=np.random.default_rng(1)
+        )
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 10 * len(lengths)
+    assert plan.padded_share(lengths) < 0.03
