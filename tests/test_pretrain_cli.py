@@ -42,7 +42,7 @@ def test_a_recipe_then_on_from_its_preset(data, tmp_path, capsys, monkeypatch):
     changes = ("--batch-size", 9, "--epochs", 2, "--seed", 4)
     assert run("--recipe", "mini", "--data", data, "--output", output, *SHAPE, *changes) == 0
     text = capsys.readouterr().out
-    assert "for 4 steps; loss " in text
+    assert "trained on 18 cells for 4 steps; loss " in text
     assert ", on held-out cells " in text
     written = {path.name for path in output.iterdir()}
     assert {"README.md", "training.json", "history.csv", "log.csv", "loss.png"} <= written

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     from keras_geneformer.models.presets import is_replaceable
     from keras_geneformer.tokenization.publishing import check_destination
     from keras_geneformer.training.distribution import connect, is_chief
+    from keras_geneformer.training.model_card import RECORD_FILE
     from keras_geneformer.training.recipes import named_recipe, run_recipe
 
     changes = {name: getattr(options, name) for name in (*SHAPE, *_TRAINING)}
@@ -125,7 +127,10 @@ def _pretrain(options: argparse.Namespace) -> None:
         )
     check_destination(options.output, is_replaceable)
     # Processes that train together must find each other before the first tensor is made.
-    connect(options.distribute)
+    try:
+        connect(options.distribute)
+    except RuntimeError as error:
+        raise ConnectionError(str(error)) from error
     cells = _cells(options)
     if options.dry_run:
         _show_plan(options, recipe, cells)
@@ -161,8 +166,10 @@ def _pretrain(options: argparse.Namespace) -> None:
         return
     last = result.history.iloc[-1]
     held = "validation_loss" in last
+    record = json.loads((Path(options.output) / RECORD_FILE).read_text(encoding="utf-8"))
     print(
-        f"trained on {len(cells)} cells for {len(result.history)} steps; loss {last['loss']:.3f}"
+        f"trained on {record['data']['cells']} cells for {len(result.history)} steps; "
+        f"loss {last['loss']:.3f}"
         + (f", on held-out cells {last['validation_loss']:.3f}" if held else "")
         + f"\nmodel, model card, history.csv and log.csv in {options.output}"
     )

@@ -28,7 +28,6 @@ def training_record(
     recipe: dict[str, Any],
     history: pd.DataFrame,
     seed: int,
-    seconds: float,
     data: str | None = None,
     command: str | None = None,
     began_with: str | None = None,
@@ -45,7 +44,6 @@ def training_record(
         recipe: every setting, by name.
         history: of `pretrain`, one row a step.
         seed: of the run.
-        seconds: it took, over all its parts.
         data: what the dataset is called.
         command: what makes the model again.
         began_with: the model that training went on from; None for random weights.
@@ -90,7 +88,7 @@ def training_record(
         "run": {
             "steps": int(history["step"].iloc[-1]),
             "epochs": int(history["epoch"].iloc[-1]),
-            "seconds": round(seconds, 1),
+            "seconds": round(float(history["seconds"].iloc[-1]), 1),
         },
         "metrics": final_metrics(history),
         "hardware": hardware() | {"distribution": distribution},

@@ -23,6 +23,7 @@ def record():
         {
             "step": [1, 2],
             "epoch": [1, 1],
+            "seconds": [1800.0, 3725.4],
             "loss": [5.0, 4.0],
             "accuracy": [0.0, 0.5],
             "validation_loss": [None, 4.5],
@@ -37,7 +38,6 @@ def record():
         recipe={"name": "continual", "learning_rate": 5e-5},
         history=history,
         seed=7,
-        seconds=3725.4,
         data="x.dataset",
         command="keras-geneformer pretrain --recipe continual",
         began_with="geneformer_mini",

@@ -1,9 +1,7 @@
 """From cells to a preset, as a recipe says."""
 
-import inspect
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,7 +95,6 @@ def run_recipe(
         validation=validation,
         seed=seed,
     )
-    began = time.perf_counter()
     checkpoints = output.with_name(f"{output.name}.checkpoints")
     result = pretrain(
         run.masked_lm(seed),
@@ -107,20 +104,16 @@ def run_recipe(
         validation=run.held,
         seed=seed,
         checkpoints=checkpoints,
+        checkpoint_every=checkpoint_every,
+        log=checkpoints,
+        tensorboard=tensorboard,
+        distribute=distribute,
+        driver=driver,
         progress=progress,
-        **_accepted(
-            checkpoint_every=checkpoint_every,
-            log=checkpoints,
-            tensorboard=tensorboard,
-            distribute=distribute,
-            driver=driver,
-            **run.recipe.training,
-        ),
+        **run.recipe.training,
     )
     if not is_chief():
         return result
-    history = result.history
-    seconds = float(history["seconds"].iloc[-1]) if "seconds" in history else 0.0
     record = training_record(
         output.name,
         model=result.model,
@@ -128,9 +121,8 @@ def run_recipe(
         held=run.held,
         vocabulary=run.vocabulary,
         recipe=run.settings(result.model.backbone),
-        history=history,
+        history=result.history,
         seed=seed,
-        seconds=seconds or time.perf_counter() - began,
         data=data,
         command=command,
         distribution=distribute,
@@ -138,11 +130,6 @@ def run_recipe(
     )
     _write(output, result, run, record, checkpoints, draw)
     return result
-
-
-def _accepted(**arguments: Any) -> dict[str, Any]:
-    known = inspect.signature(pretrain).parameters
-    return {name: value for name, value in arguments.items() if name in known}
 
 
 def _write(
@@ -157,8 +144,7 @@ def _write(
     with publish_directory(output, is_replaceable) as partial:
         in_float32(result.model).save_to_preset(partial, vocabulary=run.vocabulary)
         result.history.to_csv(partial / "history.csv", index=False)
-        if (checkpoints / LOG_FILE).is_file():
-            shutil.copy2(checkpoints / LOG_FILE, partial / LOG_FILE)
+        shutil.copy2(checkpoints / LOG_FILE, partial / LOG_FILE)
         if (checkpoints / TENSORBOARD_DIRECTORY).is_dir():
             shutil.copytree(checkpoints / TENSORBOARD_DIRECTORY, partial / TENSORBOARD_DIRECTORY)
         if draw is not None:
