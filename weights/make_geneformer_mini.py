@@ -105,7 +105,7 @@ def make(counts: Path, output: Path, work: Path) -> None:
             draw=draw,
         )
     describe(dataset, trained)
-    shutil.copytree(trained, output)
+    shutil.copytree(trained, output, ignore=shutil.ignore_patterns("log.csv"))  # as history.csv
     held = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     print(f"{output}: {held / 1e6:.2f} MB")
 
