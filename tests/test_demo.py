@@ -94,8 +94,6 @@ def test_the_whole_way_in_small(tmp_path, monkeypatch, capsys):
     from keras_geneformer import demo, plotting
 
     monkeypatch.setattr(demo, "_LONGEST", 16)
-    shape = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
-    monkeypatch.setattr(demo, "_SHAPE", shape)
     monkeypatch.setattr(demo, "_PRETRAINING", {"epochs": 1, "batch_size": 64, "mask_rate": 0.2})
     monkeypatch.setattr(demo, "_FINETUNING", {"epochs": 1, "batch_size": 64, "pooling": "mean"})
     # UMAP takes half a minute to compile, and is tested with the other pictures.
@@ -144,15 +142,3 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(FileExistsError, match="holds something else"):
         run_demo(tmp_path, progress=False)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
-
-
-@pytest.mark.tensors
-def test_guessing_by_frequency_costs_what_the_frequencies_say():
-    from keras_geneformer.demo import frequency_loss
-    from keras_geneformer.tokenization.cells.dataset import CellDataset
-    from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
-
-    vocabulary = GeneVocabulary(["A", "B"], [2, 3], [1.0, 1.0])
-    training = CellDataset([[2, 3], [2]], vocabulary=vocabulary)  # once more each: 3/5 and 2/5
-    test = CellDataset([[3]], vocabulary=vocabulary)
-    assert frequency_loss(training, test) == pytest.approx(-np.log(2 / 5))

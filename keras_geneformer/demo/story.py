@@ -53,8 +53,8 @@ def write_story(
 
     report = HtmlReport(
         "keras_geneformer, from counts to cell types",
-        f"{len(labels)} real blood cells went through a Geneformer made on this machine, in "
-        f"{_minutes(time.monotonic() - began)}. {words['verdict']}",
+        f"{len(labels)} real blood cells went through {demo.PRESET}, trained further on this "
+        f"machine, in {_minutes(time.monotonic() - began)}. {words['verdict']}",
     )
     best = tables["scores"].iloc[0]
     loss = tables["pretraining"]["validation_loss"].dropna()
@@ -68,7 +68,7 @@ def write_story(
     )
     report.section("The cells")
     report.text(*words["cells"])
-    report.section("Pretraining")
+    report.section("Pretraining further")
     report.text(words["pretraining"])
     report.picture(
         directory / "loss.png",
@@ -94,7 +94,7 @@ def write_story(
     report.picture(
         directory / "umap.png",
         alt="UMAP of the cell embeddings, coloured by cell type",
-        caption="Mean of the hidden states before the last block, after pretraining alone.",
+        caption="Mean of the hidden states before the last block, before any label was seen.",
     )
     report.section("Deleting genes")
     report.text(words["deleting"])
@@ -158,7 +158,7 @@ def _draw(directory: Path, findings: Any, labels: np.ndarray) -> None:
         directory / "loss.png",
         baseline=findings.numbers["guess"],
         baseline_label="guessing by frequency:",
-        title="Pretraining: guessing hidden genes",
+        title="Pretraining further: guessing hidden genes",
         ylabel="cross-entropy (nats)",
     )
     plotting.embedding_map(
@@ -206,15 +206,17 @@ def _words(
             "multiples of one smallest value, a count of 1 scaled by 10,000 / n_counts; the counts "
             "were recovered from that, exactly, before tokenizing.",
             f"{trained} cells were for training and {len(true)} were kept for the test, in equal "
-            "shares of every type. The vocabulary was fitted on the training cells: "
-            f"{len(vocabulary)} genes with their nonzero medians. A cell became a list of its "
-            f"genes, the relatively highest first, cut at {vocabulary.max_length} of the "
-            f"{int(np.median(numbers['genes_a_cell']))} that are detected in the median cell. "
+            f"shares of every type. The vocabulary is that of {demo.PRESET}: {len(vocabulary):,} "
+            f"genes with their nonzero medians in other cells, {numbers['known']} of the 765 among "
+            "them. A cell became a list of its genes, the relatively highest first, cut at "
+            f"{numbers['longest']} of the {int(np.median(numbers['genes_a_cell']))} that are "
+            "detected in the median cell. "
             "The labels are noisy: they were given by similarity to sorted cells.",
         ),
         "pretraining": (
-            f"A model of {shape['num_layers']} blocks of width {shape['hidden_dim']} saw the "
-            f"training cells without labels and guessed hidden genes, "
+            f"{demo.PRESET} ({shape['num_layers']} blocks of width {shape['hidden_dim']}, which "
+            "comes with the package and was pretrained on some five thousand cells, none of these) "
+            f"saw the training cells without labels and guessed hidden genes, "
             f"{numbers['mask_rate']:.0%} of each cell. Guessing "
             f"by how often each gene occurs costs {guess:.2f} nats a gene on the test cells. The "
             f"model went from {loss.iloc[0]:.2f} after the first pass to {last:.2f}, {learned}."
@@ -229,7 +231,7 @@ def _words(
             "tenth of its training cells to choose the best epoch. Naming the commonest type every "
             "time would be right in "
             f"{chance:.0%} of cells. The published models learned from 30 or 104 million cells "
-            "before fine-tuning; this one saw a few hundred, so these scores say how the software "
+            "before fine-tuning; this one saw a few thousand, so these scores say how the software "
             "works, not how good Geneformer is."
         ),
         "embedding": (
