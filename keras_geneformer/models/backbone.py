@@ -164,7 +164,7 @@ class GeneformerBackbone(PresetModel):
             (1, 5, 32)
         """
         # Kept out of Keras's sight: a model that is an attribute would be saved as a layer.
-        packed = vars(self).get("_packed_model")
+        packed = self.__dict__.get("_packed_model")
         if packed is None:
             inputs = {
                 name: keras.Input((None,), dtype="int32", name=name)
@@ -175,7 +175,7 @@ class GeneformerBackbone(PresetModel):
                 block = self.get_layer(f"encoder_block_{index}")
                 x = block(x, cell_numbers=inputs["cell_numbers"])
             packed = keras.Model(inputs, x, name="packed")
-            vars(self)["_packed_model"] = packed
+            self.__dict__["_packed_model"] = packed
         return packed
 
     def recompute_blocks(self, on=True):
