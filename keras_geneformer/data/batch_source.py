@@ -232,6 +232,12 @@ class BatchSource:
         """
         return self._plan_of(epoch)[step].rows
 
+    def padded_tokens(self, epoch: int, step: int) -> int:
+        """Tokens of a batch of any epoch, padding included and all parts together."""
+        batch = self._plan_of(epoch)[step]
+        rows = batch.sizes if isinstance(batch, PackedBatch) else batch.rows
+        return len(rows) * batch.length
+
     @property
     def padded_share(self) -> float:
         """The share of a whole epoch's tokens that is padding, between 0 and 1."""

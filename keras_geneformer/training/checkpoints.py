@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
+from keras_geneformer.training.distribution import whole_value
+
 _STATE = "state.safetensors"
 _PROGRESS = "progress.json"
 _HISTORY = "history.parquet"
@@ -32,18 +34,25 @@ class Checkpoints:
         run: what makes this run this one (settings, data), as plain values. A directory with
             states of another run is refused.
         keep: how many to keep.
+        writes: whether this process writes them: one of those that train together does. All call
+            `save` alike, as it may take all to gather the weights, and all `restore`.
 
     Raises:
         ValueError: the directory holds states of another run.
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], run: dict[str, Any], keep: int = 2
+        self,
+        directory: str | os.PathLike[str],
+        run: dict[str, Any],
+        keep: int = 2,
+        writes: bool = True,
     ) -> None:
         if keep < 1:
             raise ValueError(f"Received keep={keep}; expected 1 or more checkpoints to keep.")
         self.directory = Path(directory)
         self.keep = keep
+        self.writes = writes
         self.run = json.loads(json.dumps(run))
         self.directory.mkdir(parents=True, exist_ok=True)
         latest = self.latest()
@@ -78,10 +87,13 @@ class Checkpoints:
             history: a row for each of them.
         """
         path = self.directory / f"checkpoint-{step:09d}"
+        state = _state(model)
+        if not self.writes:
+            return path
         partial = self.directory / f".{path.name}.partial-{secrets.token_hex(4)}"
         partial.mkdir()
         try:
-            save_file(_state(model), partial / _STATE)
+            save_file(state, partial / _STATE)
             pd.DataFrame(history).to_parquet(partial / _HISTORY)
             progress = {"step": step, "run": self.run, "keras": keras.__version__}
             (partial / _PROGRESS).write_text(json.dumps(progress, indent=1), encoding="utf-8")
@@ -143,10 +155,10 @@ def _variables(model: Any) -> dict[str, Any]:
 
 
 def _state(model: Any) -> dict[str, np.ndarray]:
-    state = {
-        name: np.array(keras.ops.convert_to_numpy(variable.value), order="C")
-        for name, variable in _variables(model).items()
-    }
+    if hasattr(model, "jax_state_sync"):
+        # While Keras's fit runs on JAX, the variables are not what they were.
+        model.jax_state_sync()
+    state = {name: whole_value(variable) for name, variable in _variables(model).items()}
     if keras.config.backend() == "torch":
         import torch
 

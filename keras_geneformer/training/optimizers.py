@@ -17,6 +17,11 @@ class PublishedAdamW(keras.optimizers.AdamW):
     Args:
         As of `keras.optimizers.AdamW`.
 
+    Attributes:
+        gradients_are_global: whether the gradients it is given are already summed over all devices
+            of a `tf.distribute` strategy, as `PretrainingModel` does before they are clipped.
+            Otherwise they are summed here, as Keras does.
+
     Example:
         >>> optimizer = PublishedAdamW(1e-3, weight_decay=0.001)
         >>> weight = keras.Variable([1.0, 1.0])
@@ -26,6 +31,13 @@ class PublishedAdamW(keras.optimizers.AdamW):
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019); torch.optim.
     """
+
+    gradients_are_global = False
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        if self.gradients_are_global:
+            return list(grads_and_vars)
+        return super()._all_reduce_sum_gradients(grads_and_vars)
 
     def update_step(self, gradient, variable, learning_rate):
         """One weight's step, from its gradient."""
@@ -42,7 +54,12 @@ class PublishedAdamW(keras.optimizers.AdamW):
         self.assign_sub(variable, rate / first_correction * first / spread)
 
 
-def adamw(learning_rate: Any, weight_decay: float = 0.001, clip_norm: float | None = 1.0) -> Any:
+def adamw(
+    learning_rate: Any,
+    weight_decay: float = 0.001,
+    clip_norm: float | None = 1.0,
+    ema: float | None = None,
+) -> Any:
     """AdamW with decoupled weight decay on everything but biases and LayerNorm.
 
     The published pretraining: betas .9 and .999, epsilon 1e-8, decay .001, gradients clipped to a
@@ -52,6 +69,8 @@ def adamw(learning_rate: Any, weight_decay: float = 0.001, clip_norm: float | No
         learning_rate: a number or a schedule.
         weight_decay: share of a weight taken off a step, times the learning rate.
         clip_norm: greatest global norm of the gradients; None for no clipping.
+        ema: momentum of an exponential moving average of the weights, .999 say, which
+            `finalize_variable_values` puts in their place at the end; None for none.
 
     Returns:
         A `PublishedAdamW`, not yet built.
@@ -63,6 +82,8 @@ def adamw(learning_rate: Any, weight_decay: float = 0.001, clip_norm: float | No
         beta_2=0.999,
         epsilon=1e-8,
         global_clipnorm=clip_norm,
+        use_ema=ema is not None,
+        ema_momentum=0.99 if ema is None else ema,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

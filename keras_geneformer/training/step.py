@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_geneformer.training.distribution import Distribution
+
 Step = Callable[[tuple], dict[str, float]]
 
 
@@ -54,3 +56,70 @@ def compile_step(model: Any, batch: tuple, training: bool = True) -> Step:
         return {name: float(value) for name, value in logs.items()}
 
     return step
+
+
+def compile_distributed_step(
+    model: Any, distribution: Distribution, batch: tuple, training: bool = True
+) -> Step:
+    """Compile a step of a compiled `PretrainingModel` on all devices of a run.
+
+    This is the driver beside Keras's `fit`, for what `fit` cannot do: several workers under
+    `tf.distribute`, and to go on from any step.
+
+    Args:
+        model: made and compiled in the distribution's scope.
+        distribution: from `connect`.
+        batch: one batch of this process's rows, `(inputs, labels, weights)`.
+        training: update the weights; otherwise the loss and the metrics are taken alone.
+
+    Returns:
+        A function from this process's rows of a batch to the loss and metrics of the whole batch.
+    """
+    if distribution.layout is not None:
+        on_batch = model.train_on_batch if training else model.test_on_batch
+
+        def jax_step(batch: tuple) -> dict[str, float]:
+            with distribution.scope():
+                logs = on_batch(*batch, return_dict=True)
+            return {name: float(value) for name, value in logs.items()}
+
+        return jax_step
+    if distribution.strategy is None:
+        return compile_step(model, batch, training)
+
+    import tensorflow as tf
+
+    strategy = distribution.strategy
+    step = model.train_step if training else model.test_step
+    replicas = distribution.devices // distribution.part[1]
+
+    @tf.function(
+        input_signature=[
+            tf.nest.map_structure(
+                lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), (batch,) * replicas
+            )
+        ],
+        autograph=False,
+    )
+    def graph(shares: tuple) -> dict:
+        def of_replica(context: Any) -> Any:
+            return shares[context.replica_id_in_sync_group % replicas]
+
+        rows = strategy.experimental_distribute_values_from_function(of_replica)
+        logs = strategy.run(step, args=(rows,))
+        return tf.nest.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0], logs
+        )
+
+    def tensorflow_step(batch: tuple) -> dict[str, float]:
+        logs = graph(tuple(share(batch, index) for index in range(replicas)))
+        return {name: float(value) for name, value in logs.items()}
+
+    def share(batch: tuple, index: int) -> tuple:
+        def rows(array: Any) -> Any:
+            number = len(array) // replicas
+            return tf.convert_to_tensor(array[index * number : (index + 1) * number])
+
+        return tf.nest.map_structure(rows, batch)
+
+    return tensorflow_step
