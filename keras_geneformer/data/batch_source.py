@@ -214,7 +214,7 @@ class BatchSource:
         mine, fillers = share_of(len(batch.rows), self.part, self.multiple)
         rows = batch.rows[mine]
         token_ids, padding_mask = collate(self.cells, rows, batch.length, self.pad_token_id)
-        if self._size is not None:
+        if self._size is not None and len(rows):
             check_tokens(token_ids, self._size)
         inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
         if self.labels is not None:

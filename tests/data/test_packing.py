@@ -213,3 +213,14 @@ def test_a_plan_of_many_cells_is_a_few_bytes_for_each():
         tracemalloc.stop()
     assert kept < 10 * len(lengths)
     assert plan.padded_share(lengths) < 0.03
+
+
+@pytest.mark.parametrize("rows", [{"pack": 32}, {"bucket_count": 1}])
+def test_a_part_of_which_no_row_is_left_is_empty_rows(rows):
+    cells = dataset([5, 30, 17, 9, 8])
+    options = {"batch_size": 5, "masking": Masking(100, SPECIAL), "multiple": 8} | rows
+    inputs, labels, weights = BatchSource(cells, part=(3, 4), **options)[0]
+    assert inputs["token_ids"].shape == (2, 32)
+    assert not inputs["token_ids"].any()
+    assert not labels.any()
+    assert not weights.any()
