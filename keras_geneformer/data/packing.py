@@ -72,6 +72,8 @@ def plan_rows(
             f"pack={length}: a cell of {longest} tokens is longer than the row. Give "
             f"pack={longest} or more, or tokenize again with max_length={length}."
         )
+    if max_tokens is not None and max_tokens < length:
+        raise ValueError(f"max_tokens={max_tokens} holds no row of pack={length} tokens.")
     rows_per_batch = int(batch_sizes(np.array([length]), batch_size, max_tokens)[0])
     # Narrow keys: numpy sorts 16-bit integers by radix.
     narrow = np.int16 if length < 2**15 else np.int64

@@ -187,7 +187,7 @@ def test_little_of_real_rows_is_padding(reference, name, length, share):
         ),
         (
             {"pack": ROW, "max_tokens": 50},
-            "max_tokens=50 holds no cell of the longest bucket (64 tokens).",
+            "max_tokens=50 holds no row of pack=64 tokens.",
         ),
         (
             {"padding": 0.1, "in_order": True},
