@@ -1,6 +1,7 @@
 """What a pretraining run is made of: the model's shape, the batches and the optimizer."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,7 @@ class Recipe:
         """The recipe with other values; None changes nothing.
 
         `batch_size` and `max_tokens` say the same in two ways: one given takes the other's place.
+        A smaller `batch_size` alone is taken in fewer parts, of as many cells as before.
 
         Args:
             **changes: values of fields, by name.
@@ -102,6 +104,9 @@ class Recipe:
             raise ValueError("Give batch_size or max_tokens, not both.")
         if "batch_size" in given:
             given["max_tokens"] = None
+            if self.batch_size is not None and "accumulate" not in given:
+                parts = math.ceil(given["batch_size"] * self.accumulate / self.batch_size)
+                given["accumulate"] = min(self.accumulate, max(parts, 1))
         elif "max_tokens" in given:
             given["batch_size"] = None
         return dataclasses.replace(self, **given)

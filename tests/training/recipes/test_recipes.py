@@ -58,6 +58,10 @@ def test_changes():
     assert (recipe.epochs, recipe.learning_rate) == (2, recipes.mini().learning_rate)
     assert recipe.changed(max_tokens=4096).batch_size is None
     assert recipe.changed(max_tokens=4096).changed(batch_size=3).max_tokens is None
+    published = recipes.v1_10m()
+    parts = [published.changed(batch_size=cells).accumulate for cells in (12, 30, 144, 288)]
+    assert parts == [1, 3, 12, 12]
+    assert published.changed(batch_size=12, accumulate=2).accumulate == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.epochs = 3
     with pytest.raises(ValueError, match=r"^A recipe has no rate; it has accumulate, batch_size, "):
