@@ -45,7 +45,8 @@ def _sums(states, table, bias, labels, weights, chunk, gradient):
         return filled.reshape(rows, chunks, *array.shape[1:]).swapaxes(0, 1)
 
     def step(carry, part):
-        sums, (to_states, *parts) = _chunk(part[0], table, bias, *part[1:], gradient)
+        x, label, weight = part
+        sums, (to_states, *parts) = _chunk(x, table, bias, label, weight, gradient)
         return jax.tree.map(jnp.add, carry, (sums, parts)), to_states
 
     zeros = [jnp.zeros(array.shape, "float32") for array in (table, bias)] if gradient else []

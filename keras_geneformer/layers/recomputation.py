@@ -26,7 +26,7 @@ def recomputed(layer, function, x):
     for n in seeds:
         # What it holds now: PyTorch and TensorFlow would read what is assigned below.
         values[n] = values[n] * 1
-    drawn = {}
+    drawn: dict[str, list] = {}
 
     def pure(x, *weight_values):
         state = dict(enumerate(values)) | dict(zip(weights, weight_values))
