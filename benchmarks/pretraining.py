@@ -30,6 +30,7 @@ sys.path.pop(0)
 import argparse
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -138,6 +139,7 @@ def train(options, name, shape, epochs, training, held):
         result.history.to_csv(options.output / f"{name}.history.csv", index=False)
         (options.output / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
         result.model.save_to_preset(directory)
+        shutil.rmtree(options.output / f"{name}.checkpoints")
     history = pd.read_csv(options.output / f"{name}.history.csv")
     return history, json.loads((options.output / f"{name}.json").read_text())
 
@@ -238,7 +240,7 @@ def finetune(options):
                 partial = path.with_suffix(".partial")
                 runs.to_csv(partial, index=False)
                 os.replace(partial, path)
-    runs = runs[runs["each"].isin(options.each)]
+    runs = runs[runs["each"].isin(options.each)].astype({"types": int, "test_cells": int})
     grouped = runs.groupby(["each", "types", "test_cells", "method"], sort=False)
     table = grouped[["accuracy", "macro_f1"]].agg(["mean", "std"])
     table.columns = ["_".join(column) for column in table.columns]
