@@ -18,9 +18,9 @@ def continual(**changes: Any) -> Recipe:
 
     Expected result: a lower loss on cells of that kind than the model had. Not run here.
 
-    The published settings are not public. The peak is a twentieth of V1's and a quarter of V2's, with
-    a warm-up, so that the first steps, on moments not yet known, do not undo what was learnt; one
-    pass; a tenth of the cells held out, to see whether it helps.
+    The published settings are not public. The peak is a twentieth of V1's and a quarter of V2's,
+    with a warm-up, so that the first steps, on moments not yet known, do not undo what was learnt;
+    one pass; a tenth of the cells held out, to see whether it helps.
 
     Args:
         **changes: other values of fields.
