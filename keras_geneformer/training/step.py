@@ -36,6 +36,7 @@ def compile_step(model: Any, batch: tuple, training: bool = True) -> Step:
         graph = tf.function(
             lambda *data: (model.train_step if training else model.test_step)(data),
             input_signature=signature,
+            autograph=False,
         )
 
         def tensorflow_step(batch: tuple) -> dict[str, float]:

@@ -1,0 +1,85 @@
+"""Several devices of one machine give the losses of one device."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_geneformer.testing import synthetic_dataset, tiny_backbone
+from keras_geneformer.training.distribution import connect
+from keras_geneformer.training.pretraining import pretrain
+
+pytestmark = pytest.mark.tensors
+
+RUNS = {
+    "tensorflow": [
+        {},
+        {"distribute": "mirrored:2", "chunk": 16},
+        {"distribute": "mirrored", "accumulate": 2},
+        {"distribute": "mirrored:2", "driver": "fit"},
+        {"accumulate": 4, "driver": "fit"},
+    ],
+    "jax": [
+        {},
+        {"distribute": "jax-data:2", "accumulate": 2},
+        {"distribute": "jax-data", "driver": "fit"},
+        {"distribute": "jax-model", "chunk": 16},
+        {"accumulate": 4, "driver": "fit"},
+    ],
+    "torch": [{}, {"accumulate": 4}, {"accumulate": 2, "driver": "fit", "chunk": 16}],
+}
+
+
+def test_every_way_of_sharing_a_batch_gives_the_same_losses(tmp_path):
+    backend = keras.config.backend()
+    output = tmp_path / "losses.json"
+    script = Path(__file__).with_name("runs.py")
+    runs = RUNS[backend]
+    subprocess.run(
+        [sys.executable, str(script), str(output), "", *map(json.dumps, runs)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
+        timeout=280,
+    )
+    one, *others = json.loads(output.read_text())
+    assert len(one["losses"]) == 20
+    assert one["losses"][-1] < one["losses"][0] - 0.05
+    for run, other in zip(runs[1:], others):
+        np.testing.assert_allclose(other["losses"], one["losses"], atol=1e-4, err_msg=str(run))
+        np.testing.assert_allclose(
+            other["weights"], one["weights"], rtol=1e-3, atol=1e-3, err_msg=f"weights of {run}"
+        )
+
+
+def test_what_a_backend_cannot_is_refused_with_the_remedy():
+    messages = {
+        "torch": r"^Received distribute='mirrored' on the backend 'torch', on which Keras \S+ "
+        r"trains on one device\. Set KERAS_BACKEND=jax \(and distribute='jax-data'\) or ",
+        "jax": r"^Received distribute='mirrored' on the backend 'jax'; it belongs to 'tensorflow'\."
+        r" Set KERAS_BACKEND=tensorflow, or use distribute='jax-data' here\.$",
+        "tensorflow": r"^Received distribute='jax-data' on the backend 'tensorflow'; it belongs to "
+        r"'jax'\. Set KERAS_BACKEND=jax, or use distribute='mirrored' or 'multiworker' here\.$",
+    }
+    backend = keras.config.backend()
+    with pytest.raises(ValueError, match=messages[backend]):
+        pretrain(
+            tiny_backbone(),
+            synthetic_dataset(8),
+            distribute="jax-data" if backend == "tensorflow" else "mirrored",
+        )
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ValueError, match=r"^Received distribute='horovod'; expected one of mirror"):
+        connect("horovod")
+    with pytest.raises(ValueError, match=r"^Received distribute='multiworker:2': the devices of"):
+        connect("multiworker:2")
+    with pytest.raises(ValueError, match=r"^Received driver='keras'; expected one of loop, fit\.$"):
+        pretrain(tiny_backbone(), synthetic_dataset(8), driver="keras")
+    with pytest.raises(ValueError, match=r"^callbacks are Keras's: give driver='fit' with them"):
+        pretrain(tiny_backbone(), synthetic_dataset(8), callbacks=[keras.callbacks.Callback()])
