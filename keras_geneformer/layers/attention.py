@@ -23,8 +23,9 @@ class SelfAttention(keras.layers.Layer):
     Inputs: `x`, shape `(batch, length, hidden_dim)`, and `padding_mask`, shape `(batch, length)`,
     nonzero at real tokens, or None where all are. In its place, for rows of several cells,
     `cell_numbers`, int32 of shape `(batch, length)`: tokens of one number attend to each other
-    alone, and so do those of 0, which is padding.
-    Output: the shape of `x`.
+    alone, and so do those of 0, which is padding. `positions`, int32 of shape `(batch, places)`:
+    what attends, where not every token does.
+    Output: the shape of `x`, or `(batch, places, hidden_dim)`.
 
     Example:
         >>> import numpy as np
@@ -40,7 +41,9 @@ class SelfAttention(keras.layers.Layer):
         self.initializer_range = initializer_range
         self.seed_generator = keras.random.SeedGenerator()
 
-    def build(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
+    def build(
+        self, x_shape, padding_mask_shape=None, cell_numbers_shape=None, positions_shape=None
+    ):
         """Create the four projections."""
         width = x_shape[-1]
         if width % self.num_heads:
@@ -65,24 +68,32 @@ class SelfAttention(keras.layers.Layer):
         self.output_projection = dense("output_projection")
         self.built = True
 
-    def call(self, x, padding_mask=None, cell_numbers=None, training=None):
-        """Attend from every token to every real token of its cell."""
+    def call(self, x, padding_mask=None, cell_numbers=None, positions=None, training=None):
+        """Attend from every token, or those at `positions`, to every real token of its cell."""
         batch, length, width = ops.shape(x)
         heads = (batch, length, self.num_heads, width // self.num_heads)
+        asking, own_numbers, places = x, cell_numbers, length
+        if positions is not None:
+            places = ops.shape(positions)[1]
+            asking = ops.take_along_axis(x, positions[:, :, None], axis=1)
+            if cell_numbers is not None:
+                own_numbers = ops.take_along_axis(cell_numbers, positions, axis=1)
         attended = attend(
-            ops.reshape(self.query(x), heads),
+            ops.reshape(self.query(asking), (batch, places, *heads[2:])),
             ops.reshape(self.key(x), heads),
             ops.reshape(self.value(x), heads),
             padding_mask,
             dropout=self.dropout_rate if training else 0.0,
             seed=self.seed_generator,
-            cell_numbers=cell_numbers,
+            cell_numbers=None if cell_numbers is None else (own_numbers, cell_numbers),
         )
-        return self.output_projection(ops.reshape(attended, (batch, length, width)))
+        return self.output_projection(ops.reshape(attended, (batch, places, width)))
 
-    def compute_output_shape(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
-        """The shape of `x`."""
-        return x_shape
+    def compute_output_shape(
+        self, x_shape, padding_mask_shape=None, cell_numbers_shape=None, positions_shape=None
+    ):
+        """The shape of `x`, or of what stands at `positions` in it."""
+        return x_shape if positions_shape is None else (*positions_shape, x_shape[-1])
 
     def get_config(self):
         """Constructor arguments."""

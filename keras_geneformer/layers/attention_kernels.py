@@ -16,14 +16,16 @@ def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None, cell_nu
     """Scaled dot-product attention in which padded keys have no weight.
 
     Args:
-        query, key, value: shape `(batch, length, heads, head_dim)`.
+        query: shape `(batch, queries, heads, head_dim)`.
+        key, value: shape `(batch, length, heads, head_dim)`.
         padding_mask: shape `(batch, length)`, nonzero at real keys; None where all are real.
         dropout: rate on the attention weights; 0 while inferring.
         seed: a `keras.random.SeedGenerator`, for the dropout (PyTorch draws from its own
             generator, which `keras.utils.set_random_seed` seeds).
-        cell_numbers: in place of `padding_mask`, integers of shape `(batch, length)`, for rows of
-            several cells: a query gives weight to the keys of its own number alone. Padding, of
-            number 0, so attends to padding, and no query is without a key.
+        cell_numbers: in place of `padding_mask`, for rows of several cells: integers of the
+            queries and of the keys, shapes `(batch, queries)` and `(batch, length)`. A query gives
+            weight to the keys of its own number alone. Padding, of number 0, so attends to padding,
+            and no query is without a key.
 
     Returns:
         Shape and dtype of `query`.
@@ -79,9 +81,10 @@ def _weights(scores, bias, dropout, seed):
 
 
 def _visible(padding_mask, cell_numbers=None):
-    """Which keys a query may see, bool of shape `(batch, 1, 1 or length, length)`; None for all."""
+    """Which keys a query may see, bool, `(batch, 1, 1 or queries, length)`; None for all."""
     if cell_numbers is not None:
-        return cell_numbers[:, None, :, None] == cell_numbers[:, None, None, :]
+        of_query, of_key = cell_numbers
+        return of_query[:, None, :, None] == of_key[:, None, None, :]
     return None if padding_mask is None else ops.cast(padding_mask, "bool")[:, None, None, :]
 
 

@@ -1,6 +1,7 @@
 """One block of the encoder: attention and a feed-forward network, each followed by LayerNorm."""
 
 import keras
+from keras import ops
 
 from keras_geneformer.layers.attention import SelfAttention
 from keras_geneformer.layers.embeddings import normal
@@ -22,11 +23,12 @@ class EncoderBlock(keras.layers.Layer):
 
     Inputs: `x`, shape `(batch, length, hidden_dim)`, and `padding_mask`, shape `(batch, length)`,
     nonzero at real tokens, or None where all are; in its place, for rows of several cells,
-    `cell_numbers`, as in `SelfAttention`.
-    Output: the shape of `x`.
+    `cell_numbers`, as in `SelfAttention`. `positions`, int32 of shape `(batch, places)`: the tokens
+    that are encoded, where not all are.
+    Output: the shape of `x`, or `(batch, places, hidden_dim)`.
 
-    While training, a block whose attribute `recompute` is true (it is False at first, and no part of
-    the configuration) keeps its input alone, and computes the rest again in the backward pass.
+    While training, a block whose attribute `recompute` is true (it is False at first, and no part
+    of the configuration) keeps its input alone, and computes the rest again in the backward pass.
 
     Example:
         >>> import numpy as np
@@ -56,7 +58,9 @@ class EncoderBlock(keras.layers.Layer):
         self.initializer_range = initializer_range
         self.recompute = False
 
-    def build(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
+    def build(
+        self, x_shape, padding_mask_shape=None, cell_numbers_shape=None, positions_shape=None
+    ):
         """Create the layers for inputs of `x_shape`."""
         width = x_shape[-1]
         policy = self.dtype_policy
@@ -95,27 +99,34 @@ class EncoderBlock(keras.layers.Layer):
         self.output_normalization.build(x_shape)
         self.built = True
 
-    def call(self, x, padding_mask=None, cell_numbers=None, training=None):
-        """Encode `x` once more."""
+    def call(self, x, padding_mask=None, cell_numbers=None, positions=None, training=None):
+        """Encode `x` once more, at every token or those at `positions`."""
+        others = (padding_mask, cell_numbers, positions, training)
         if self.recompute and training:
-            return recomputed(
-                self, lambda x: self._encode(x, padding_mask, cell_numbers, training), x
-            )
-        return self._encode(x, padding_mask, cell_numbers, training)
+            return recomputed(self, lambda x: self._encode(x, *others), x)
+        return self._encode(x, *others)
 
-    def _encode(self, x, padding_mask, cell_numbers, training):
+    def _encode(self, x, padding_mask, cell_numbers, positions, training):
         attended = self.attention(
-            x, padding_mask=padding_mask, cell_numbers=cell_numbers, training=training
+            x,
+            padding_mask=padding_mask,
+            cell_numbers=cell_numbers,
+            positions=positions,
+            training=training,
         )
         attended = self.dropout(attended, training=training)
+        if positions is not None:
+            x = ops.take_along_axis(x, positions[:, :, None], axis=1)
         x = self.attention_normalization(x + attended)
         expanded = self.output_projection(self.intermediate(x))
         expanded = self.dropout(expanded, training=training)
         return self.output_normalization(x + expanded)
 
-    def compute_output_shape(self, x_shape, padding_mask_shape=None, cell_numbers_shape=None):
-        """The shape of `x`."""
-        return x_shape
+    def compute_output_shape(
+        self, x_shape, padding_mask_shape=None, cell_numbers_shape=None, positions_shape=None
+    ):
+        """The shape of `x`, or of what stands at `positions` in it."""
+        return x_shape if positions_shape is None else (*positions_shape, x_shape[-1])
 
     def get_config(self):
         """Constructor arguments."""

@@ -68,22 +68,20 @@ class MaskedLMHead(keras.layers.Layer):
 
     def call(self, hidden_states, mask_positions):
         """Score every token at `mask_positions`."""
-        scores = self.token_embedding(self.states(hidden_states, mask_positions), reverse=True)
+        hidden_states = ops.take_along_axis(hidden_states, mask_positions[:, :, None], axis=1)
+        scores = self.token_embedding(self.states(hidden_states), reverse=True)
         return ops.cast(scores, "float32") + ops.cast(self.bias, "float32")
 
-    def states(self, hidden_states, mask_positions):
-        """What is scored: the transformed hidden states at `mask_positions`.
+    def states(self, hidden_states):
+        """What is scored: hidden states, transformed.
 
         Args:
-            hidden_states: shape `(batch, length, hidden_dim)`.
-            mask_positions: int32 of shape `(batch, masks)`.
+            hidden_states: those at masked positions, shape `(batch, masks, hidden_dim)`.
 
         Returns:
-            Shape `(batch, masks, hidden_dim)`: times the table of gene embeddings, plus the bias,
-            they are the scores.
+            The same shape: times the table of gene embeddings, plus the bias, they are the scores.
         """
-        x = ops.take_along_axis(hidden_states, mask_positions[:, :, None], axis=1)
-        return self.normalization(self.dense(x))
+        return self.normalization(self.dense(hidden_states))
 
     def compute_output_shape(self, hidden_states_shape, mask_positions_shape):
         """Shape of the scores."""

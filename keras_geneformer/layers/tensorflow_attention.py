@@ -19,12 +19,13 @@ def attend_in_blocks(query, key, value, bias=None, dropout=0.0, seed=None, cell_
     """Scaled dot-product attention.
 
     Args:
-        query, key, value: shape `(batch, heads, length, head_dim)`.
+        query: shape `(batch, heads, queries, head_dim)`.
+        key, value: shape `(batch, heads, length, head_dim)`.
         bias: added to the scores, float32 of shape `(batch, 1, 1, length)`; None for none.
         dropout: rate on the attention weights.
         seed: int32 tensor of shape `(2,)`; read where there is dropout.
-        cell_numbers: integers of shape `(batch, length)`: a query sees the keys of its own number
-            alone. None: no such limit.
+        cell_numbers: integers of the queries and of the keys, shapes `(batch, queries)` and
+            `(batch, length)`: a query sees the keys of its own number alone. None: no such limit.
 
     Returns:
         Shape and dtype of `query`.
@@ -39,8 +40,8 @@ def attend_in_blocks(query, key, value, bias=None, dropout=0.0, seed=None, cell_
         """Attention weights of a block of queries, before and after dropout (less its scale)."""
         scores = tf.cast(tf.matmul(block_rows(query, block), key), tf.float32)
         if cell_numbers is not None:
-            own = cell_numbers[:, None, block * step : (block + 1) * step, None]
-            scores += tf.cast(own != cell_numbers[:, None, None, :], tf.float32) * -1e30
+            own = block_rows(cell_numbers[0][:, None], block)[..., None]
+            scores += tf.cast(own != cell_numbers[1][:, None, None, :], tf.float32) * -1e30
         weights = tf.nn.softmax(scores)
         if not dropout:
             return weights, None

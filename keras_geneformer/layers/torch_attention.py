@@ -9,7 +9,7 @@ import math
 
 import torch
 
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 16 * 2**20
 """Size of one block of attention weights: small enough for the processor's cache."""
 
 
@@ -17,11 +17,12 @@ def attend_with_dropout(query, key, value, real, dropout, cell_numbers=None):
     """Scaled dot-product attention with dropout on its weights.
 
     Args:
-        query, key, value: shape `(batch, heads, length, head_dim)`.
+        query: shape `(batch, heads, queries, head_dim)`.
+        key, value: shape `(batch, heads, length, head_dim)`.
         real: bool of shape `(batch, length)`, false at padding; None where all are real.
         dropout: rate, between 0 and 1.
-        cell_numbers: in place of `real`, integers of shape `(batch, length)`: a query sees the keys
-            of its own number alone.
+        cell_numbers: in place of `real`, integers of the queries and of the keys, shapes `(batch,
+            queries)` and `(batch, length)`: a query sees the keys of its own number alone.
 
     Returns:
         Shape and dtype of `query`.
@@ -29,77 +30,92 @@ def attend_with_dropout(query, key, value, real, dropout, cell_numbers=None):
     seed = int(torch.randint(2**62, ()).item())
     bias = None
     if real is not None and not bool(real.all()):
-        bias = torch.zeros(real.shape, dtype=torch.float32).masked_fill_(~real, -1e30)
-        bias = bias[:, None, None, :]
+        bias = torch.zeros(real.shape, dtype=query.dtype).masked_fill_(~real, -1e30)
     return _BlockwiseAttention.apply(query, key, value, bias, cell_numbers, dropout, seed)
 
 
 class _BlockwiseAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, bias, cell_numbers, dropout, seed):
-        out = torch.empty_like(query)
-        normalizers = []
+        # Keys the other way round, and the bias as one more row of them: these products are faster.
+        asked = query * query.shape[-1] ** -0.5
+        seen = key.transpose(-2, -1)
+        if bias is not None:
+            asked = torch.cat([asked, torch.ones_like(asked[..., :1])], -1)
+            seen = torch.cat([seen, bias[:, None, None].expand_as(seen[:, :, :1])], -2)
+        shape = query.shape
+        asked, seen, value = (_by_head(tensor) for tensor in (asked, seen, value))
+        out = torch.empty_like(asked[..., : shape[-1]])
         generator = torch.Generator().manual_seed(seed)
-        for rows in _blocks(query):
-            weights = _scores(query, key, rows, bias, cell_numbers)
-            normalizer = torch.logsumexp(weights, -1, keepdim=True)
-            weights.sub_(normalizer).exp_()
-            _drop(weights, dropout, generator)
-            out[:, :, rows] = (weights.to(value.dtype) @ value).div_(1 - dropout)
-            normalizers.append(normalizer)
-        normalizer = torch.cat(normalizers, 2)
-        ctx.save_for_backward(query, key, value, bias, cell_numbers, out, normalizer)
-        ctx.dropout, ctx.seed = dropout, seed
+        for rows in _blocks(asked, seen):
+            weights = _weights(asked[:, rows], seen, rows, cell_numbers)
+            weights.view(-1)[_hits(weights.numel(), dropout, generator)] = 0.0
+            out[:, rows] = weights.to(value.dtype) @ value
+        out = out.div_(1 - dropout).view(shape)
+        ctx.save_for_backward(asked, seen, value, out)
+        ctx.cell_numbers, ctx.dropout, ctx.seed = cell_numbers, dropout, seed
         return out
 
     @staticmethod
     def backward(ctx, grad):
-        query, key, value, bias, cell_numbers, out, normalizer = ctx.saved_tensors
-        grad = grad.contiguous()
+        asked, seen, value, out = ctx.saved_tensors
+        width = out.shape[-1]
+        inner = (grad.float() * out.float()).sum(-1).flatten(0, 1)[..., None]
+        # Kept weights were scaled up by this, and so are their gradients.
+        grad = _by_head(grad / (1 - ctx.dropout))
+        key = seen[:, :width].mT.contiguous()
+        across = value.mT.contiguous()
         generator = torch.Generator().manual_seed(ctx.seed)
-        keep = 1 - ctx.dropout
-        scale = query.shape[-1] ** -0.5
-        grad_query = torch.empty_like(query)
-        grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
-        inner = (grad.float() * out.float()).sum(-1, keepdim=True)
-        for rows in _blocks(query):
-            weights = _scores(query, key, rows, bias, cell_numbers)
-            weights.sub_(normalizer[:, :, rows]).exp_()
-            dropped = _drop(weights.clone(), ctx.dropout, generator).div_(keep)
-            grad_value += dropped.to(value.dtype).transpose(-2, -1) @ grad[:, :, rows]
-            # d(weights) = dropped * (grad . value) - weights * (grad . out)
-            dropped.mul_((grad[:, :, rows] @ value.transpose(-2, -1)).float())
-            dropped.sub_(weights.mul_(inner[:, :, rows])).mul_(scale)
-            dropped = dropped.to(query.dtype)
-            grad_query[:, :, rows] = dropped @ key
-            grad_key += dropped.transpose(-2, -1) @ query[:, :, rows]
-        return grad_query, grad_key, grad_value, None, None, None, None
+        grad_query, grad_key, grad_value = (
+            torch.zeros_like(tensor) for tensor in (grad, across, across)
+        )
+        for rows in _blocks(asked, seen):
+            weights = _weights(asked[:, rows], seen, rows, ctx.cell_numbers)
+            hits = _hits(weights.numel(), ctx.dropout, generator)
+            # d(scores) = weights * (kept * (grad . value) - grad . out)
+            through = (grad[:, rows] @ across).float()
+            through.view(-1)[hits] = 0.0
+            through = through.sub_(inner[:, rows]).mul_(weights).to(value.dtype)
+            weights.view(-1)[hits] = 0.0
+            grad_query[:, rows] = through @ key
+            grad_key.baddbmm_(asked[:, rows, :width].mT, through)
+            grad_value.baddbmm_(grad[:, rows].mT, weights.to(value.dtype))
+        heads = out.shape[:2]
+        return (
+            grad_query.mul_(width**-0.5).unflatten(0, heads),
+            grad_key.mT.unflatten(0, heads),
+            grad_value.mT.unflatten(0, heads),
+            *(None,) * 4,
+        )
 
 
-def _blocks(query):
+def _by_head(tensor):
+    """Cells and heads in one dimension, laid out in their order."""
+    return tensor.contiguous().flatten(0, 1)
+
+
+def _blocks(asked, seen):
     """Slices of the queries whose weights fill a block."""
-    batch, heads, length, _ = query.shape
-    step = max(16, BLOCK_BYTES // (4 * batch * heads * length))
-    return [slice(start, start + step) for start in range(0, length, step)]
+    step = max(16, BLOCK_BYTES // (4 * seen.shape[0] * seen.shape[2]))
+    return [slice(start, start + step) for start in range(0, asked.shape[1], step)]
 
 
-def _scores(query, key, rows, bias, cell_numbers):
-    """Scores of the keys for a block of queries, with those that it may not see at -1e30."""
-    scores = (query[:, :, rows] @ key.transpose(-2, -1)).float().mul_(query.shape[-1] ** -0.5)
+def _weights(asked, seen, rows, cell_numbers):
+    """Softmax of the scores of a block of queries, in float32, over the keys that it may see."""
+    scores = (asked @ seen).float()
     if cell_numbers is not None:
-        unseen = cell_numbers[:, None, rows, None] != cell_numbers[:, None, None, :]
-        scores.masked_fill_(unseen, -1e30)
-    return scores if bias is None else scores.add_(bias)
+        of_query, of_key = cell_numbers
+        unseen = of_query[:, None, rows, None] != of_key[:, None, None, :]
+        scores.unflatten(0, (len(of_key), -1)).masked_fill_(unseen, -1e30)
+    return scores.softmax(-1)
 
 
-def _drop(weights, rate, generator):
-    """Zero each weight with probability `rate`, in place.
+def _hits(number, rate, generator):
+    """Which of `number` weights are dropped, each with probability `rate`, some more than once.
 
     Hits fall on the weights as a Poisson process whose mean makes a weight escape with probability
     1 - rate: each weight is dropped independently, at a cost that falls with the rate.
     """
-    flat = weights.view(-1)
-    mean = torch.tensor(float(flat.numel()) * -math.log1p(-rate), dtype=torch.float64)
+    mean = torch.tensor(float(number) * -math.log1p(-rate), dtype=torch.float64)
     hits = int(torch.poisson(mean, generator=generator).item())
-    flat[torch.randint(flat.numel(), (hits,), generator=generator)] = 0.0
-    return weights
+    return torch.randint(number, (hits,), generator=generator)

@@ -41,11 +41,13 @@ def masked_sums(masked_lm, inputs, labels, weights, training=False, chunk=None):
     """
     packed = "cell_numbers" in inputs
     backbone = masked_lm.backbone
-    encoder = backbone.packed_model() if packed else backbone
+    encoder = backbone.read_out_model(packed)
     names = ("token_ids", "cell_numbers", "positions") if packed else ("token_ids", "padding_mask")
-    hidden_states = encoder({name: inputs[name] for name in names}, training=training)
+    hidden_states = encoder(
+        {name: inputs[name] for name in (*names, "mask_positions")}, training=training
+    )
     head = masked_lm.get_layer("masked_lm_head")
-    states = head.states(hidden_states, ops.convert_to_tensor(inputs["mask_positions"]))
+    states = head.states(hidden_states)
     weights = ops.cast(weights, "float32")
     loss, right, top5 = token_losses(
         ops.reshape(states, (-1, states.shape[-1])),

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_geneformer.layers.attention import SelfAttention
 from keras_geneformer.layers.encoder_block import EncoderBlock
@@ -69,3 +70,15 @@ def test_heads_must_divide_the_width():
     )
     with pytest.raises(ValueError, match=message):
         SelfAttention(num_heads=3).build((None, None, 8))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_block_at_few_positions_gives_what_stands_there(states, packed):
+    block = EncoderBlock(2, 16, initializer_range=0.4)
+    batch, length = states.shape[:2]
+    numbers = np.tile(1 + (np.arange(length) >= 2), (batch, 1)).astype("int32")
+    looks = {"cell_numbers": numbers} if packed else {"padding_mask": np.ones_like(numbers)}
+    positions = np.tile(np.array([[length - 1, 0]], "int32"), (batch, 1))
+    everywhere = ops.convert_to_numpy(block(states, **looks))
+    found = ops.convert_to_numpy(block(states, **looks, positions=positions))
+    np.testing.assert_allclose(found, everywhere[:, [-1, 0]], atol=1e-6)

@@ -29,7 +29,7 @@ def received(arrays, numbers, dropout=0.0):
     query, key, value = (keras.ops.convert_to_tensor(array) for array in arrays)
     seed = keras.random.SeedGenerator(3)
     numbers = keras.ops.convert_to_tensor(numbers)
-    attended = attend(query, key, value, None, dropout, seed, cell_numbers=numbers)
+    attended = attend(query, key, value, None, dropout, seed, cell_numbers=(numbers, numbers))
     return keras.ops.convert_to_numpy(attended)
 
 

@@ -97,7 +97,7 @@ def test_gradients_of_rows_of_several_cells_with_dropout():
     unseen = numbers[:, None, :, None] != numbers[:, None, None, :]
     found = []
     for attention in (
-        lambda: attend_in_blocks(*states, None, 0.2, SEED, numbers),
+        lambda: attend_in_blocks(*states, None, 0.2, SEED, (numbers, numbers)),
         lambda: plain(*states, tf.cast(unseen, tf.float32) * -1e30, 0.2),
     ):
         with tf.GradientTape() as tape:

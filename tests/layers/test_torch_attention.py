@@ -19,8 +19,8 @@ LENGTH, RATE = 40, 0.3
 def blocks(request, monkeypatch):
     if request.param == "three blocks":
         monkeypatch.setattr(torch_attention, "BLOCK_BYTES", 0)
-    query = torch.zeros((2, 2, LENGTH, LENGTH))
-    assert len(torch_attention._blocks(query)) == (1 if request.param == "one block" else 3)
+    arrays = torch.zeros((2, 4, LENGTH, LENGTH))
+    assert len(torch_attention._blocks(*arrays)) == (1 if request.param == "one block" else 3)
 
 
 @pytest.fixture(params=["padded", "full", "no mask", "packed"])
@@ -40,7 +40,7 @@ def real(request):
 def blockwise(query, key, value, real):
     torch.manual_seed(9)
     if real is not None and real.dtype != torch.bool:
-        return torch_attention.attend_with_dropout(query, key, value, None, RATE, real)
+        return torch_attention.attend_with_dropout(query, key, value, None, RATE, (real, real))
     return torch_attention.attend_with_dropout(query, key, value, real, RATE)
 
 
