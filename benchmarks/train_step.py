@@ -189,8 +189,8 @@ def keras_engine(arguments, cells, shape):
     from keras_geneformer.data.masking import Masking
     from keras_geneformer.models.backbone import GeneformerBackbone
     from keras_geneformer.models.masked_lm import GeneformerMaskedLM
-    from keras_geneformer.training.objective import masked_lm_loss, masked_lm_metrics
     from keras_geneformer.training.optimizers import adamw
+    from keras_geneformer.training.pretraining_model import PretrainingModel
     from keras_geneformer.training.schedules import WarmupSchedule
     from keras_geneformer.training.step import compile_step
 
@@ -209,12 +209,11 @@ def keras_engine(arguments, cells, shape):
     chosen = [whole[i] for i in spaced(tokens, arguments.batches)]
     batches = [(source[i], lengths[source.rows(i)]) for i in chosen]
 
-    model = GeneformerMaskedLM(GeneformerBackbone(**shape, dtype=policy))
-    model.compile(
-        optimizer=adamw(WarmupSchedule(1e-3, 1_000_000, 10_000)),
-        loss=masked_lm_loss(),
-        weighted_metrics=masked_lm_metrics(),
-    )
+    backbone = GeneformerBackbone(**shape, dtype=policy)
+    if arguments.recompute:
+        backbone.recompute_blocks()
+    model = PretrainingModel(GeneformerMaskedLM(backbone), chunk=arguments.chunk)
+    model.compile(optimizer=adamw(WarmupSchedule(1e-3, 1_000_000, 10_000)))
     return compile_step(model, batches[0][0]), batches, source.padded_share
 
 
@@ -271,6 +270,8 @@ def measure(arguments, engine, setting, size, cells):
     command = [sys.executable, __file__, "--engine", engine, "--setting", setting]
     command += ["--size", size, "--cells", str(cells), "--dtype", arguments.dtype]
     command += ["--batches", str(arguments.batches), "--repeats", str(arguments.repeats)]
+    command += ["--chunk", str(arguments.chunk)] if arguments.chunk else []
+    command += ["--recompute"] * arguments.recompute
     command += ["--gpu"] * arguments.gpu + ["--tiny"] * arguments.tiny
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -331,6 +332,8 @@ def main():
     parser.add_argument("--batches", type=int, default=6, help="batches a pass")
     parser.add_argument("--repeats", type=int, default=2, help="timed passes a round")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--chunk", type=int, help="positions scored at a time (ours)")
+    parser.add_argument("--recompute", action="store_true", help="of encoder blocks (ours)")
     parser.add_argument("--gpu", action="store_true", help="on a GPU, with MFU")
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="bfloat16: H100, 989")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the script")
