@@ -40,6 +40,8 @@ _CONTENTS: dict[str, dict[str, str]] = {
     },
     "training": {
         "pretrain": "pretraining",
+        "run_recipe": "recipes.running",
+        "named_recipe": "recipes",
         "finetune_cells": "cell_finetuning",
         "predict": "prediction",
     },

@@ -94,7 +94,7 @@ class RunRecord:
         cells = self.batches.batch_rows(epoch, index)
         tokens = int(np.sum(self.batches.lengths[cells], dtype=np.int64))
         seconds = round(self._seconds + time.perf_counter() - self._began, 3)
-        row = {"step": self.done + 1, "epoch": epoch - self._first_epoch + 1}
+        row: dict[str, Any] = {"step": self.done + 1, "epoch": epoch - self._first_epoch + 1}
         row |= {name: logs[name] for name in _FIRST if name in logs}
         row |= {name: value for name, value in logs.items() if name not in row.keys() | _NOT_SHOWN}
         row |= {"learning_rate": rate, "tokens": tokens, "seconds": seconds}
