@@ -96,7 +96,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     changes.add_argument("--batch-size", type=int, help="cells a step, on all devices together")
     changes.add_argument("--max-tokens", type=int, help="padded tokens a step, for --batch-size")
     changes.add_argument(
-        "--accumulate", type=int, help="parts in which a device takes its share of a step"
+        "--accumulate",
+        type=int,
+        help="parts in which one device takes a step; several devices share the parts",
     )
     changes.add_argument(
         "--packed", type=int, metavar="L", help="put short cells into rows of so many tokens"

@@ -20,7 +20,7 @@ def v1_10m(**changes: Any) -> Recipe:
     Learning rate 1e-3, linear, 10,000 steps of warm-up, weight decay .001, dropout .02, 12 cells on
     each of 12 devices, 3 epochs: the published training script. Gradients were clipped to norm 1,
     which is what the trainer it calls does unasked. One device here takes the 144 cells of a step
-    in 12 parts; with N devices, `--accumulate` 12/N has each take 12 at a time.
+    in 12 parts; N devices share them, so that each has 12 cells at a time there too.
 
     Args:
         **changes: other values of fields.
@@ -89,7 +89,9 @@ def v2_316m(**changes: Any) -> Recipe:
 
     Command:
         keras-geneformer pretrain --recipe v2_316m --data genecorpus_104M.dataset --output model
-            --distribute mirrored --batch-size 144 --accumulate 2
+            --distribute mirrored --batch-size 144
+
+    (eight devices with 18 cells each, of which they take 9 at a time)
 
     Cost: not published for this size. Not run here.
 

@@ -38,7 +38,9 @@ class Recipe:
     max_tokens: int | None = None
     """In place of `batch_size`, padded tokens of one step at most."""
     accumulate: int = 1
-    """Parts in which each device computes its share of a step, one after the other."""
+    """Parts in which one device computes a step, one after the other. Of several devices each takes
+    its share of the step in so many parts divided by their number, rounded up: a part is as large
+    as on one."""
     learning_rate: float = 1e-3
     """The peak."""
     warmup: float = 0.1
@@ -85,7 +87,8 @@ class Recipe:
         """The recipe with other values; None changes nothing.
 
         `batch_size` and `max_tokens` say the same in two ways: one given takes the other's place.
-        A smaller `batch_size` alone is taken in fewer parts, of as many cells as before.
+        Where a step is computed in parts, another `batch_size` alone changes their number, not the
+        cells of a part.
 
         Args:
             **changes: values of fields, by name.
@@ -104,9 +107,9 @@ class Recipe:
             raise ValueError("Give batch_size or max_tokens, not both.")
         if "batch_size" in given:
             given["max_tokens"] = None
-            if self.batch_size is not None and "accumulate" not in given:
+            if self.accumulate > 1 and self.batch_size is not None and "accumulate" not in given:
                 parts = math.ceil(given["batch_size"] * self.accumulate / self.batch_size)
-                given["accumulate"] = min(self.accumulate, max(parts, 1))
+                given["accumulate"] = max(parts, 1)
         elif "max_tokens" in given:
             given["batch_size"] = None
         return dataclasses.replace(self, **given)

@@ -1,5 +1,6 @@
 """From cells to a preset, as a recipe says."""
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def run_recipe(
         >>> "README.md" in [path.name for path in output.iterdir()]
         True
     """
-    connect(distribute)  # before the first tensor is made
+    distribution = connect(distribute)  # before the first tensor is made
     output = Path(output)
     check_destination(output, is_replaceable)
     run = prepare_run(
@@ -110,7 +111,8 @@ def run_recipe(
         distribute=distribute,
         driver=driver,
         progress=progress,
-        **run.recipe.training,
+        **run.recipe.training
+        | {"accumulate": math.ceil(run.recipe.accumulate / distribution.devices)},
     )
     if not is_chief():
         return result
@@ -125,7 +127,7 @@ def run_recipe(
         seed=seed,
         data=data,
         command=command,
-        distribution=distribute,
+        distribution=distribute and f"{distribute}, a batch in {distribution.devices} shares",
         began_with=None if model is None else _called(model),
     )
     _write(output, result, run, record, checkpoints, draw)

@@ -60,7 +60,9 @@ def test_changes():
     assert recipe.changed(max_tokens=4096).changed(batch_size=3).max_tokens is None
     published = recipes.v1_10m()
     parts = [published.changed(batch_size=cells).accumulate for cells in (12, 30, 144, 288)]
-    assert parts == [1, 3, 12, 12]
+    assert parts == [1, 3, 12, 24]
+    assert recipes.mini(batch_size=64).accumulate == 1
+    assert recipes.v2_316m(batch_size=144).accumulate == 16  # on eight devices, two each
     assert published.changed(batch_size=12, accumulate=2).accumulate == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.epochs = 3

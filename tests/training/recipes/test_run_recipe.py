@@ -8,7 +8,8 @@ from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.models.presets import preset_vocabulary
 from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
 from keras_geneformer.tokenization.cells.dataset import CellDataset
-from keras_geneformer.training.recipes import continual, mini, run_recipe
+from keras_geneformer.training.distribution import Distribution
+from keras_geneformer.training.recipes import continual, mini, run_recipe, running
 from keras_geneformer.training.recipes.cells import cells_of_run, shortened
 from keras_geneformer.training.recipes.prepared import prepare_run
 
@@ -96,6 +97,21 @@ def test_the_plan_counts_rows_where_cells_are_packed():
     assert packed.padding == pytest.approx(0.04)
     model = prepare_run(mini(**TINY), cells).masked_lm(0)
     assert plan.parameters == model.count_params()
+
+
+@pytest.mark.parametrize(("devices", "parts"), [(1, 12), (8, 2), (12, 1), (16, 1)])
+def test_devices_share_the_parts_of_a_step(tmp_path, monkeypatch, devices, parts):
+    class Stopped(Exception):
+        pass
+
+    def pretrain(*arguments, accumulate, **options):
+        raise Stopped(accumulate)
+
+    monkeypatch.setattr(running, "connect", lambda name: Distribution(name, devices=devices))
+    monkeypatch.setattr(running, "pretrain", pretrain)
+    recipe = mini(**TINY, accumulate=12)
+    with pytest.raises(Stopped, match=f"^{parts}$"):
+        run_recipe(recipe, cells_of_one_length(), tmp_path / "m", distribute="mirrored")
 
 
 def test_refusals(tmp_path):
