@@ -31,6 +31,14 @@ from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
         ("Give batch_size or max_tokens, not", "Give --batch-size or --max-tokens, not"),
         ("from a pretrained model: give model= a preset.",
          "from a pretrained model: give a preset with --model."),
+        ("pack=10: a cell of 64 tokens is longer. Give pack=64 or more",
+         "--packed 10: a cell of 64 tokens is longer. Give --packed 64 or more"),
+        ("batch_size must be at least 1", "--batch-size must be at least 1"),
+        ("Set KERAS_BACKEND=jax, or use distribute='mirrored' or 'multiworker' here.",
+         "Give --backend jax, or use --distribute mirrored or multiworker here."),
+        ("that run's settings to go on with it, or choose or empty another directory.",
+         "that run's settings to go on with it, choose another --output, or delete that "
+         "directory."),
         ("the loss=3 stays", "the loss=3 stays"),
     ],
 )  # fmt: skip

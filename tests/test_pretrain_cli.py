@@ -57,7 +57,7 @@ def test_a_recipe_then_on_from_its_preset(data, tmp_path, capsys, monkeypatch):
 
     again = tmp_path / "again"
     assert run("--data", data, "--output", again, "--model", output, *SHAPE) == 2
-    assert "leave out num_layers, num_heads, hidden_dim" in capsys.readouterr().err
+    assert "leave out --num-layers, --num-heads, --hidden-dim" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     one = ("--steps", 1, "--batch-size", 10, "--validation", 0)
     assert run("--data", data, "--output", again, "--model", output, *one) == 0
@@ -82,6 +82,36 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path, capsys):
     assert text[5].startswith("Cost: published, about 3 days on 12 V100")
     assert text[6].startswith("Expected result: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "code", "words"),
+    [
+        (("000000004", "000000008"), 130, "step 8 is kept in {}: the same command goes on"),
+        ((), 130, "no step was kept yet: the same command begins anew"),
+        (("000000002",), 0, "step 2 is kept in {}: the same command goes on"),
+    ],
+)
+def test_a_run_that_is_ended_says_what_is_kept(
+    data, tmp_path, capsys, monkeypatch, kept, code, words
+):
+    output = tmp_path / "model"
+    state = tmp_path / "model.checkpoints"
+
+    def ended(*arguments, **options):
+        for step in kept:
+            (state / f"checkpoint-{step}").mkdir(parents=True)
+        raise SystemExit(0) if code == 0 else KeyboardInterrupt
+
+    monkeypatch.setattr("keras_geneformer.training.recipes.running.pretrain", ended)
+    arguments = ("--data", data, "--output", output, *SHAPE)
+    if code:
+        assert run(*arguments) == code
+    else:
+        with pytest.raises(SystemExit):
+            run(*arguments)
+    said = capsys.readouterr().err
+    assert f"{output} is not finished; {words.format(state)}" in said
 
 
 def test_refusals(data, tmp_path, capsys):
@@ -112,7 +142,21 @@ def test_refusals(data, tmp_path, capsys):
         assert error("--distribute", "mirrored").startswith(
             "error: Received --distribute mirrored on the backend 'torch', on which Keras "
         )
-    assert error("--epochs", 0, *SHAPE).startswith("error: Nothing to train: --epochs 0; expected")
+    for option, value in [("--epochs", 0), ("--accumulate", 0), ("--num-layers", -1)]:
+        assert error(option, value) == f"error: Received {option} {value}; expected 1 or more."
+    assert error("--steps", 0, "--dry-run") == "error: Received --steps 0; expected 1 or more."
+    assert error("--learning-rate", -1) == (
+        "error: Received --learning-rate -1.0; expected more than 0."
+    )
+    assert error("--steps", 3, "--epochs", 1) == (
+        "error: --steps says how long the run is, in place of --epochs: give one of them"
+    )
+    assert error("--packed", 9, *SHAPE).startswith(
+        "error: --packed 9: a cell of 24 tokens is longer than the row. Give --packed 24 or more"
+    )
+    with pytest.raises(SystemExit):  # Without loss scaling float16 would not learn.
+        run("--data", data, "--output", tmp_path / "model", "--dtype", "mixed_float16")
+    assert "argument --dtype: invalid choice" in capsys.readouterr().err
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("keep")

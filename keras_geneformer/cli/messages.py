@@ -5,7 +5,8 @@ import re
 _NUMBERED = "|".join(
     [
         *("accumulate", "batch_size", "checkpoint_every", "distribute", "driver", "epochs"),
-        *("learning_rate", "max_tokens", "packed", "recipe", "steps", "validation"),
+        *("hidden_dim", "intermediate_dim", "learning_rate", "max_length", "max_tokens"),
+        *("num_heads", "num_layers", "packed", "recipe", "steps", "validation"),
     ]
 )
 
@@ -21,6 +22,11 @@ _WORDS = {
     r"vocabulary\.with_orthologs, ": "",
     r"cells\.with_vocabulary\(keras_geneformer\.GeneVocabulary\.load\('v1'\)\)": "--vocabulary v1",
     r", steps=None": "",
+    r"\bpack=(?=\d)": "--packed ",
+    r"\bbatch_size(?= must be)": "--batch-size",
+    r"\bSet KERAS_BACKEND=(\w+)": r"Give --backend \1",
+    r"or choose or empty another directory": "choose another --output, or delete that directory",
+    r" or '(\w+)' here\.": r" or \1 here.",
     rf"\b({_NUMBERED})='?([\w:-]+(?:\.\d+)*)'?": r"--\1 \2",
     r"\b(batch_size|max_tokens) or (batch_size|max_tokens)\b": r"--\1 or --\2",
     r"\bmodel= a preset": "a preset with --model",

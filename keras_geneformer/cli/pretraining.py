@@ -4,7 +4,9 @@ import argparse
 import inspect
 import json
 import shlex
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +83,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--checkpoint-every",
         type=int,
-        default=1000,
         metavar="STEPS",
-        help="steps from one kept state to the next (default: %(default)s)",
+        help="steps from one kept state to the next (default: a twentieth of the run, 25 at least "
+        "and 1000 at most)",
     )
     run.add_argument(
         "--tensorboard",
@@ -105,7 +107,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     changes.add_argument("--learning-rate", type=float, help="the peak, after a warm-up")
     changes.add_argument("--validation", type=float, help="share of the cells held out")
-    changes.add_argument("--dtype", help="float32 or mixed_bfloat16")
+    changes.add_argument(
+        "--dtype", choices=("float32", "mixed_bfloat16"), help="what training computes in"
+    )
     for name in SHAPE:
         changes.add_argument(f"--{name.replace('_', '-')}", type=int, help="of the model")
 
@@ -120,7 +124,10 @@ def _pretrain(options: argparse.Namespace) -> None:
     changes = {name: getattr(options, name) for name in (*SHAPE, *_TRAINING)}
     shape = [name for name in SHAPE if changes[name] is not None]
     if options.model and shape:
-        raise ValueError(f"--model says the shape of the model: leave out {', '.join(shape)}")
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in shape)
+        raise ValueError(f"--model says the shape of the model: leave out {named}")
+    if options.steps is not None and options.epochs is not None:
+        raise ValueError("--steps says how long the run is, in place of --epochs: give one of them")
     name = options.recipe or ("continual" if options.model else "mini")
     recipe = named_recipe(name, **changes)
     if recipe.needs_model and not options.model:
@@ -148,22 +155,23 @@ def _pretrain(options: argparse.Namespace) -> None:
 
         draw_or_say_why_not(loss_curve)
 
-    result = run_recipe(
-        recipe,
-        cells,
-        options.output,
-        model=options.model,
-        steps=options.steps,
-        seed=options.seed,
-        distribute=options.distribute,
-        driver=options.driver,
-        checkpoint_every=options.checkpoint_every,
-        tensorboard=options.tensorboard,
-        data=Path(options.data).name,
-        command=command_of(options, name),
-        draw=draw,
-        progress=is_chief(),
-    )
+    with _said_how_to_go_on(options.output):
+        result = run_recipe(
+            recipe,
+            cells,
+            options.output,
+            model=options.model,
+            steps=options.steps,
+            seed=options.seed,
+            distribute=options.distribute,
+            driver=options.driver,
+            checkpoint_every=options.checkpoint_every,
+            tensorboard=options.tensorboard,
+            data=Path(options.data).name,
+            command=command_of(options, name),
+            draw=draw,
+            progress=is_chief(),
+        )
     if not is_chief():
         return
     last = result.history.iloc[-1]
@@ -175,6 +183,24 @@ def _pretrain(options: argparse.Namespace) -> None:
         + (f", on held-out cells {last['validation_loss']:.3f}" if held else "")
         + f"\nmodel, model card, history.csv and log.csv in {options.output}"
     )
+
+
+@contextmanager
+def _said_how_to_go_on(output: str) -> Iterator[None]:
+    """Where a run is ended by Ctrl-C or SIGTERM, say on stderr what is kept of it."""
+    from keras_geneformer.training.recipes.running import checkpoints_of
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        kept = sorted(checkpoints_of(output).glob("checkpoint-*"))
+        if kept:
+            step = int(kept[-1].name.removeprefix("checkpoint-"))
+            words = f"step {step} is kept in {kept[-1].parent}: the same command goes on from there"
+        else:
+            words = "no step was kept yet: the same command begins anew"
+        print(f"{output} is not finished; {words}", file=sys.stderr)
+        raise
 
 
 def command_of(options: argparse.Namespace, recipe: str) -> str:

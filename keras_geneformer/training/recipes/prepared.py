@@ -25,7 +25,7 @@ class PreparedRun:
     """What `run_recipe` trains on, and how long."""
 
     recipe: Recipe
-    """With a warm-up that the run has room for."""
+    """With a warm-up that the run has room for, and the share that is held out."""
     cells: Any
     held: Any
     vocabulary: Any
@@ -50,9 +50,9 @@ class PreparedRun:
         )
 
     def settings(self, backbone: GeneformerBackbone) -> dict[str, Any]:
-        """Every setting of the run, the shape as the trained model has it."""
+        """Every setting of the run; the shape and what it computes in are the trained model's."""
         shape = {name: getattr(backbone, _OF_THE_BACKBONE.get(name, name)) for name in SHAPE}
-        return dataclasses.asdict(self.recipe) | shape
+        return dataclasses.asdict(self.recipe) | shape | {"dtype": backbone.dtype_policy.name}
 
 
 def prepare_run(
@@ -76,8 +76,10 @@ def prepare_run(
 
     Raises:
         ValueError: the recipe needs a model and there is none, or the other way round; the cells
-            carry no vocabulary, or another one than the model's.
+            carry no vocabulary, or another one than the model's; or `steps` is below 1.
     """
+    if steps is not None and steps < 1:
+        raise ValueError(f"Received steps={steps}; expected 1 or more.")
     if model is None and recipe.needs_model:
         raise ValueError(
             f"The recipe {recipe.name} goes on from a pretrained model: give model= a preset."
@@ -104,8 +106,9 @@ def prepare_run(
     else:
         longest = recipe.shape["max_length"]
         parameters = parameter_count(recipe, vocabulary.size)
-    share = recipe.validation if validation is None else 0.0
-    cells, held = cells_of_run(cells, longest, share, seed)
+    if validation is not None:
+        recipe = dataclasses.replace(recipe, validation=0.0)
+    cells, held = cells_of_run(cells, longest, recipe.validation, seed)
     held = held if validation is None else shortened(validation, longest)
     plan = plan_run(
         recipe,
@@ -123,7 +126,7 @@ def prepare_run(
 
 def _with_room(recipe: Recipe, steps: int) -> Recipe:
     """A warm-up of many steps, meant for many cells, would be all there is of a short run."""
-    if recipe.warmup < 1 or recipe.warmup < steps:
+    if recipe.warmup <= 1 or recipe.warmup < steps:
         return recipe
     logger.warning(
         "the warm-up of %s steps is no shorter than the run of %s: a tenth of the run is taken "

@@ -5,6 +5,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+_AT_LEAST_ONE = (
+    *("num_layers", "num_heads", "hidden_dim", "intermediate_dim", "max_length"),
+    *("epochs", "batch_size", "max_tokens", "accumulate", "packed"),
+)
 SHAPE = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim", "max_length", "dropout")
 
 
@@ -13,6 +17,10 @@ class Recipe:
     """Settings of a pretraining run, all of them and nothing else.
 
     What is None in the shape comes from the model that the run goes on from.
+
+    Raises:
+        ValueError: a number of layers, cells, tokens, parts or epochs below 1, or a learning rate
+            that is not above 0.
 
     Example:
         >>> from keras_geneformer.training.recipes import v1_10m
@@ -44,7 +52,7 @@ class Recipe:
     learning_rate: float = 1e-3
     """The peak."""
     warmup: float = 0.1
-    """Steps in which the rate rises: a share of all below 1, a number from 1 on."""
+    """Steps in which the rate rises: a share of all up to 1, a whole number of them above 1."""
     decay: str = "linear"
     weight_decay: float = 0.001
     """Decoupled, on everything but biases and LayerNorm."""
@@ -62,6 +70,14 @@ class Recipe:
     """Compute each block again backward in place of keeping what it computed."""
     validation: float = 0.0
     """Share of the cells that is held out."""
+
+    def __post_init__(self) -> None:
+        for name in _AT_LEAST_ONE:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"Received {name}={value}; expected 1 or more.")
+        if not self.learning_rate > 0:
+            raise ValueError(f"Received learning_rate={self.learning_rate}; expected more than 0.")
 
     @property
     def shape(self) -> dict[str, Any]:
@@ -94,7 +110,7 @@ class Recipe:
             **changes: values of fields, by name.
 
         Raises:
-            ValueError: there is no such field, or both ways are given.
+            ValueError: there is no such field, both ways are given, or a value is out of range.
         """
         given = {name: value for name, value in changes.items() if value is not None}
         fields = [field.name for field in dataclasses.fields(self)]

@@ -32,7 +32,7 @@ def run_recipe(
     seed: int = 0,
     distribute: str | None = None,
     driver: str = "loop",
-    checkpoint_every: int = 1000,
+    checkpoint_every: int | None = None,
     tensorboard: bool = False,
     data: str | None = None,
     command: str | None = None,
@@ -60,7 +60,8 @@ def run_recipe(
         distribute: over what the run is spread: see `training.distribution.connect`. Of several
             processes one writes.
         driver: what calls the step: `"loop"`, or `"fit"` of Keras.
-        checkpoint_every: steps from one kept state to the next.
+        checkpoint_every: steps from one kept state to the next; None for a twentieth of the run,
+            25 at least and 1,000 at most.
         tensorboard: write scalars for TensorBoard too.
         data: what to call the dataset in the model card.
         command: what makes the preset again, for the model card.
@@ -96,7 +97,9 @@ def run_recipe(
         validation=validation,
         seed=seed,
     )
-    checkpoints = output.with_name(f"{output.name}.checkpoints")
+    checkpoints = checkpoints_of(output)
+    if checkpoint_every is None:
+        checkpoint_every = min(max(run.plan.steps // 20, 25), 1000)
     result = pretrain(
         run.masked_lm(seed),
         run.cells,
@@ -122,7 +125,8 @@ def run_recipe(
         cells=run.cells,
         held=run.held,
         vocabulary=run.vocabulary,
-        recipe=run.settings(result.model.backbone),
+        recipe=run.settings(result.model.backbone)
+        | ({} if steps is None else {"epochs": None, "steps": steps}),
         history=result.history,
         seed=seed,
         data=data,
@@ -132,6 +136,17 @@ def run_recipe(
     )
     _write(output, result, run, record, checkpoints, draw)
     return result
+
+
+def checkpoints_of(output: str | os.PathLike[str]) -> Path:
+    """Where the state of a run is kept that will write `output`.
+
+    Example:
+        >>> checkpoints_of("runs/model").name
+        'model.checkpoints'
+    """
+    output = Path(output)
+    return output.with_name(f"{output.name}.checkpoints")
 
 
 def _write(

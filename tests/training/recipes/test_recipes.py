@@ -68,6 +68,10 @@ def test_changes():
         recipe.epochs = 3
     with pytest.raises(ValueError, match=r"^A recipe has no rate; it has accumulate, batch_size, "):
         recipe.changed(rate=1)
+    with pytest.raises(ValueError, match=r"^Received accumulate=0; expected 1 or more\.$"):
+        recipe.changed(accumulate=0)
+    with pytest.raises(ValueError, match=r"^Received learning_rate=nan; expected more than 0\.$"):
+        recipe.changed(learning_rate=float("nan"))
     with pytest.raises(ValueError, match=r"^Give batch_size or max_tokens, not both\.$"):
         recipe.changed(batch_size=1, max_tokens=2)
 

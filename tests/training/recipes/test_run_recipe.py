@@ -74,6 +74,12 @@ def test_goes_on_from_a_model_and_keeps_its_shape():
     assert run.plan.parameters == run.model.count_params()
     settings = run.settings(backbone)
     assert (settings["num_layers"], settings["max_length"]) == (1, 24)
+    assert settings["validation"] == 0.5
+    own = prepare_run(
+        continual(dtype="mixed_bfloat16"), run.cells, model=backbone, validation=run.held
+    )
+    settings = own.settings(backbone)
+    assert (settings["dtype"], settings["validation"], len(own.held)) == ("float32", 0.0, 10)
     with pytest.raises(
         ValueError, match=r"^Received a vocabulary of 124 tokens for a model of 122\."
     ):
