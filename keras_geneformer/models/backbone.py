@@ -217,7 +217,7 @@ class GeneformerBackbone(PresetModel):
             positions = keras.Input((None,), dtype="int32", name="mask_positions")
             x = self.get_layer(f"encoder_block_{below}")(x, positions=positions, **looks)
             model = keras.Model({**inputs, "mask_positions": positions}, x, name="read_out")
-            vars(self)[name] = model
+            self.__dict__[name] = model
         return model
 
     def recompute_blocks(self, on=True):

@@ -26,6 +26,7 @@ from keras_geneformer.training.run_log import RunLog
 from keras_geneformer.training.schedules import WarmupSchedule
 from keras_geneformer.training.step import Step, compile_distributed_step
 
+_BUCKETS = {"jax": 10}
 _SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
 
 
@@ -54,6 +55,7 @@ def pretrain(
     batch_size: int | None = None,
     max_tokens: int | None = None,
     packed: int | None = None,
+    bucket_count: int | None = None,
     accumulate: int = 1,
     learning_rate: float = 1e-3,
     warmup: float = 0.1,
@@ -98,6 +100,8 @@ def pretrain(
         max_tokens: in place of `batch_size`, padded tokens a batch at most.
         packed: put several cells in a row of so many tokens (see `BatchSource`); None for a row a
             cell.
+        bucket_count: how many padded lengths there are. Default: 10 on JAX, which compiles a step
+            for each, and 64 elsewhere.
         accumulate: micro-batches into which each device splits its share, so as to need less
             memory.
         learning_rate: the peak.
@@ -175,6 +179,7 @@ def pretrain(
         "max_tokens": max_tokens,
         "masking": masking,
         "pack": packed,
+        "bucket_count": bucket_count or _BUCKETS.get(keras.config.backend(), 64),
         "max_length": masked_lm.backbone.max_sequence_length,
         "part": distribution.part,
         "multiple": distribution.devices * accumulate,
@@ -195,6 +200,7 @@ def pretrain(
         "batch_size": batches.batch_size,
         "max_tokens": max_tokens,
         "packed": packed,
+        "lengths": [int(length) for length in batches.buckets],
         "schedule": schedule.get_config(),
         "weight_decay": weight_decay,
         "clip_norm": clip_norm,
