@@ -157,13 +157,13 @@ def evidence(options):
             "guess": [
                 "gene frequency",
                 "gene frequency at the rank",
-                "the same, of genes not in sight",
+                "the same, knowing how genes are hidden",
             ]
             + [f"model, epoch {number + 1}" for number in range(len(after))],
             "held_out_loss": [
                 found["unigram"],
                 found["rank_position"],
-                found["rank_position_unseen"],
+                found["informed"],
                 *after["validation_loss"],
             ],
             "top5": [float("nan")] * 3 + after["validation_top5"].tolist(),
@@ -189,7 +189,7 @@ def scaling(options):
                 "held_out_loss": history["validation_loss"].dropna().iloc[-1],
                 "unigram": found["unigram"],
                 "rank_position": found["rank_position"],
-                "rank_position_unseen": found["rank_position_unseen"],
+                "informed": found["informed"],
             }
         )
     return write(options, "scaling.csv", pd.DataFrame(rows))
@@ -296,8 +296,8 @@ def draw(options):
         plotting.loss_curve(
             history,
             options.images / "pretraining-evidence.png",
-            baseline=found["rank_position_unseen"],
-            baseline_label="frequency at the rank, of genes not in sight:",
+            baseline=found["informed"],
+            baseline_label="frequency at the rank, knowing how genes are hidden:",
             title="Guessing hidden genes, held-out cells",
             ylabel="cross-entropy (nats)",
         )

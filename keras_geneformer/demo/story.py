@@ -189,9 +189,9 @@ def _words(
     loss = tables["pretraining"]["validation_loss"].dropna()
     guess, last = numbers["guess"], loss.iloc[-1]
     learned = (
-        f"{guess - last:.2f} nats below it: it has learned from a gene's rank and company"
+        f"{guess - last:.2f} nats below it: it has learned which genes go with which"
         if last < guess - 0.05
-        else "no better than that: it has learned nothing from rank and company"
+        else "no better than that: it has learned nothing from the company of a gene"
     )
     accuracy = dict(zip(tables["scores"]["method"], tables["scores"]["accuracy"]))
     chance = pd.Series(true).value_counts(normalize=True).iloc[0]
@@ -217,9 +217,9 @@ def _words(
             f"{demo.PRESET} ({shape['num_layers']} blocks of width {shape['hidden_dim']}, which "
             "comes with the package and was pretrained on some five thousand cells, none of these) "
             f"saw the training cells without labels and guessed hidden genes, "
-            f"{numbers['mask_rate']:.0%} of each cell. Guessing "
-            f"by how often each gene occurs costs {guess:.2f} nats a gene on the test cells. The "
-            f"model went from {loss.iloc[0]:.2f} after the first pass to {last:.2f}, {learned}."
+            f"{numbers['mask_rate']:.0%} of each cell. Guessing by how often each gene stands at "
+            "about that rank, knowing how genes are hidden and which are in sight, costs "
+            f"{guess:.2f} nats a gene on the test cells. The model went from {loss.iloc[0]:.2f} after the first pass to {last:.2f}, {learned}."
         ),
         "verdict": verdict(true, predicted),
         "worth": pretraining_verdict(true, predicted[demo.PRETRAINED], predicted[demo.RANDOM]),

@@ -28,15 +28,16 @@ def test_genes_are_counted_once_more_than_they_occur():
 def test_hidden_genes_are_those_that_pretraining_hides():
     cells = synthetic_dataset(7)
     masking = Masking(cells.vocabulary_size, cells.special_tokens, rate=0.2, seed=3)
-    rows, genes, positions = hidden_genes(cells, masking, batch_size=2)
+    hidden_there = hidden_genes(cells, masking, batch_size=2)
     expected = Counter()
     for number in range(len(cells)):
         ids = np.asarray(cells[number])[None]
         batch = masking(ids, np.ones_like(ids), np.array([number]), epoch=0)
         counted = batch.weights > 0
-        hidden = zip(batch.labels[counted], batch.mask_positions[counted])
-        expected.update((number, *pair) for pair in hidden)
-    assert Counter(zip(rows, genes, positions)) == expected
+        places = batch.mask_positions[counted]
+        hidden = zip(batch.labels[counted], places, batch.token_ids[0, places])
+        expected.update((number, *three) for three in hidden)
+    assert Counter(zip(*hidden_there)) == expected
 
 
 def by_hand(training, hidden, size, bucket, smoothing):
@@ -68,7 +69,7 @@ def test_all_losses_are_those_counted_by_hand():
     training, held = cells.subset(range(18)), cells.subset(range(18, 24))
     masking = Masking(40, SPECIAL, rate=0.3, seed=5)
     losses = baseline_losses(training, held, masking)
-    rows, genes, positions = hidden_genes(held, masking)
+    rows, genes, positions, shown = hidden_genes(held, masking)
     assert losses.masked == len(genes)
     assert losses.bucket in BUCKETS
     assert losses.smoothing in SMOOTHING
@@ -80,9 +81,13 @@ def test_all_losses_are_those_counted_by_hand():
     assert losses.unigram == pytest.approx(-np.log(whole).mean(), rel=1e-6)
     chance, seen = by_hand(training, hidden, 40, losses.bucket, losses.smoothing)
     assert losses.rank_position == pytest.approx(-np.log(chance).mean(), rel=1e-9)
-    unseen = -np.log(chance / (1 - seen)).mean()
-    assert losses.rank_position_unseen == pytest.approx(unseen, rel=1e-9)
-    assert losses.rank_position_unseen < losses.rank_position
+    informed = [
+        p / (1 - q) if token == 1 else 0.5 * p / (1 - q) + 0.5 * (token == gene)
+        for p, q, token, gene in zip(chance, seen, shown, genes)
+    ]
+    assert 0 < (shown == genes).sum() < (shown != 1).sum() < len(shown)
+    assert losses.informed == pytest.approx(-np.log(informed).mean(), rel=1e-9)
+    assert losses.informed < losses.rank_position
 
 
 def test_ranks_help_where_genes_have_their_places():

@@ -11,9 +11,12 @@ def mini(**changes: Any) -> Recipe:
     Command:
         keras-geneformer pretrain --recipe mini --data cells.dataset --output model
 
-    Cost: not measured yet.
+    Cost: about 40 minutes of one CPU core, on TensorFlow, for the 5,344 cells of `geneformer_mini`
+    (470 tokens each, 2,004 steps).
 
-    Expected result: not measured yet.
+    Expected result: there, a loss of 6.9 on held-out cells after the second of six epochs, where
+    guessing by gene frequency loses 8.7, and the informed guess of `training.baselines` 7.8; the
+    last one is in weights/geneformer_mini/README.md.
 
     Of cells with more than 512 tokens the 512 genes of the highest ranks are used.
 
