@@ -60,6 +60,11 @@ class PretrainingModel(keras.Model):
         optimizer.gradients_are_global = True
         super().compile(optimizer=optimizer, **options)
 
+    def reset_metrics(self) -> None:
+        """Nothing to do: a step's sums are its own. (Keras resets its tracker of the loss before
+        each batch, for which JAX makes all processes of a run wait for one another.)
+        """
+
     def train_step(self, *data):
         """One optimizer step, as Keras calls it on the backend in use."""
         return _step().train_step(self, *data)

@@ -1,7 +1,7 @@
 """What only a TPU or several GPUs can prove: run by hand there; skipped, and said so, elsewhere.
 
-    KERAS_BACKEND=tensorflow TPU_NAME=local pytest tests/distributed/test_hardware.py
-    KERAS_BACKEND=jax pytest tests/distributed/test_hardware.py
+KERAS_BACKEND=tensorflow TPU_NAME=local pytest tests/distributed/test_hardware.py
+KERAS_BACKEND=jax pytest tests/distributed/test_hardware.py
 """
 
 import os

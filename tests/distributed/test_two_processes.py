@@ -90,6 +90,10 @@ def test_two_processes_give_the_losses_of_one(tmp_path, alone):
     check(read(tmp_path, 1), alone)
 
 
+@pytest.mark.skipif(
+    keras.config.backend() == "jax",
+    reason="JAX holds the exit of the process that is left until its heartbeat times out: minutes",
+)
 def test_a_lost_process_is_named_and_one_alone_goes_on(tmp_path, alone):
     die = {"step": 13, "process": 1, "signal": "SIGKILL"}
     codes, errors = run_together(tmp_path, 2, checkpoint_every=5, die=die)
