@@ -219,7 +219,8 @@ def _words(
             f"saw the training cells without labels and guessed hidden genes, "
             f"{numbers['mask_rate']:.0%} of each cell. Guessing by how often each gene stands at "
             "about that rank, knowing how genes are hidden and which are in sight, costs "
-            f"{guess:.2f} nats a gene on the test cells. The model went from {loss.iloc[0]:.2f} after the first pass to {last:.2f}, {learned}."
+            f"{guess:.2f} nats a gene on the test cells. The model went from "
+            f"{loss.iloc[0]:.2f} after the first pass to {last:.2f}, {learned}."
         ),
         "verdict": verdict(true, predicted),
         "worth": pretraining_verdict(true, predicted[demo.PRETRAINED], predicted[demo.RANDOM]),
