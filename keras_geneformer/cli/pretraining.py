@@ -16,7 +16,13 @@ RECIPES = ("mini", "v1_10m", "v2_104m", "v2_316m", "continual", "cell_sentences"
 """Known here as well, so that --help needs no Keras."""
 
 DISTRIBUTIONS = ("mirrored", "multiworker", "tpu", "jax-data", "jax-model")
-SHAPE = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim", "max_length")
+SHAPE = {
+    "num_layers": "encoder blocks of the model",
+    "num_heads": "attention heads of a block; they divide --hidden-dim",
+    "hidden_dim": "numbers that stand for a gene in its cell, as embed gives them",
+    "intermediate_dim": "width within a block's feed-forward layers",
+    "max_length": "tokens of a cell at most; of longer cells the highest genes are used",
+}
 _TRAINING = (
     *("epochs", "batch_size", "max_tokens", "accumulate", "packed"),
     *("learning_rate", "validation", "dtype"),
@@ -47,6 +53,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     verb.add_argument(
         "--recipe",
+        metavar="{" + ",".join(RECIPES) + "}",
         help="what to train and how, by name (default: mini, which any machine can train; with "
         "--model, continual)",
     )
@@ -110,8 +117,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     changes.add_argument(
         "--dtype", choices=("float32", "mixed_bfloat16"), help="what training computes in"
     )
-    for name in SHAPE:
-        changes.add_argument(f"--{name.replace('_', '-')}", type=int, help="of the model")
+    for name, words in SHAPE.items():
+        changes.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=words)
 
 
 def _pretrain(options: argparse.Namespace) -> None:

@@ -18,6 +18,21 @@ CARD_FILE = "README.md"
 _LAST = 100
 
 
+def steps_averaged(steps: int) -> int:
+    """Of how many steps, the last ones, the mean is called what training ended with.
+
+    A tenth of the run, 100 at most: the beginning says nothing of the end.
+
+    Args:
+        steps: of the run.
+
+    Example:
+        >>> steps_averaged(3), steps_averaged(450), steps_averaged(9_000)
+        (1, 45, 100)
+    """
+    return max(1, min(_LAST, steps // 10))
+
+
 def training_record(
     name: str,
     *,
@@ -103,16 +118,17 @@ def final_metrics(history: pd.DataFrame) -> dict[str, dict[str, float]]:
         history: of `pretrain`, one row a step.
 
     Returns:
-        `train`: loss, accuracy and top5 as means over the last 100 steps. `validation`, where
-        there was one: the last of each.
+        `train`: loss, accuracy and top5 as means over the last steps (`steps_averaged`).
+        `validation`, where there was one: the last of each.
 
     Example:
         >>> history = pd.DataFrame({"loss": [2.0, 1.0], "validation_loss": [None, 1.5]})
         >>> final_metrics(history)
-        {'train': {'loss': 1.5}, 'validation': {'loss': 1.5}}
+        {'train': {'loss': 1.0}, 'validation': {'loss': 1.5}}
     """
     names = [name for name in ("loss", "accuracy", "top5") if name in history]
-    metrics = {"train": {name: float(history[name].tail(_LAST).mean()) for name in names}}
+    last = history.tail(steps_averaged(len(history)))
+    metrics = {"train": {name: float(last[name].mean()) for name in names}}
     held = {
         str(name).removeprefix("validation_"): float(history[name].dropna().iloc[-1])
         for name in history.columns
@@ -223,8 +239,9 @@ def model_card(record: dict[str, Any], picture: bool = False) -> str:
         "",
         _table(record["metrics"]),
         "",
-        "Cross-entropy (nats) and shares over masked genes, mean of the last 100 steps in "
-        "training, all held-out cells in validation.",
+        "Cross-entropy (nats) and shares over masked genes, mean of the last "
+        f"{_count(steps_averaged(run['steps']), 'step')} in training"
+        + (", all held-out cells in validation." if "validation" in record["metrics"] else "."),
         "",
         *(["![Loss](loss.png)", ""] if picture else []),
         "## Training",

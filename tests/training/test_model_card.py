@@ -58,7 +58,7 @@ def test_the_record_says_what_the_model_came_from(record, tmp_path):
         "checksum": tiny_vocabulary().checksum,
     }
     assert stored["run"] == {"steps": 2, "epochs": 1, "seconds": 3725.4}
-    assert stored["metrics"]["train"] == {"loss": 4.5, "accuracy": 0.25}
+    assert stored["metrics"]["train"] == {"loss": 4.0, "accuracy": 0.5}
     assert stored["versions"]["keras"] == keras.__version__
     assert stored["versions"]["backend"] == keras.config.backend()
     assert stored["versions"][keras.config.backend()][0].isdigit()
@@ -82,6 +82,18 @@ def test_the_card_is_what_the_hub_reads(record, tmp_path):
     assert "![Loss](loss.png)" in model_card(record, picture=True)
 
 
-def test_final_metrics_are_means_of_the_last_hundred_steps():
-    history = pd.DataFrame({"loss": [100.0] * 50 + [2.0] * 50 + [4.0] * 50, "epoch": 1})
+def test_final_metrics_are_means_of_the_last_tenth_and_of_a_hundred_steps_at_most():
+    history = pd.DataFrame({"loss": [100.0] * 900 + [2.0] * 50 + [4.0] * 50, "epoch": 1})
     assert final_metrics(history) == {"train": {"loss": 3.0}}
+    assert final_metrics(pd.concat([history] * 2)) == {"train": {"loss": 3.0}}
+    assert final_metrics(history.head(920)) == {"train": {"loss": (72 * 100 + 20 * 2) / 92}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(2, "1 step"), (400, "40 steps"), (5000, "100 steps")]
+)
+def test_the_card_says_of_how_many_steps_its_numbers_are(record, steps, words):
+    record["run"]["steps"] = steps
+    assert f"mean of the last {words} in training, all held-out cells in" in model_card(record)
+    del record["metrics"]["validation"]
+    assert f"mean of the last {words} in training.\n" in model_card(record)

@@ -19,8 +19,8 @@ class Recipe:
     What is None in the shape comes from the model that the run goes on from.
 
     Raises:
-        ValueError: a number of layers, cells, tokens, parts or epochs below 1, or a learning rate
-            that is not above 0.
+        ValueError: a number of layers, cells, tokens, parts or epochs below 1, more parts than
+            cells, a width that the heads do not divide, or a learning rate that is not above 0.
 
     Example:
         >>> from keras_geneformer.training.recipes import v1_10m
@@ -76,6 +76,16 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"Received {name}={value}; expected 1 or more.")
+        if self.batch_size is not None and self.accumulate > self.batch_size:
+            raise ValueError(
+                f"A step of batch_size={self.batch_size} cannot be taken in "
+                f"accumulate={self.accumulate} parts: a part holds one cell at least."
+            )
+        if self.num_heads and self.hidden_dim and self.hidden_dim % self.num_heads:
+            raise ValueError(
+                f"Received hidden_dim={self.hidden_dim} and num_heads={self.num_heads}; the heads "
+                "must divide the width."
+            )
         if not self.learning_rate > 0:
             raise ValueError(f"Received learning_rate={self.learning_rate}; expected more than 0.")
 

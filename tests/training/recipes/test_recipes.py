@@ -68,6 +68,14 @@ def test_changes():
         recipe.epochs = 3
     with pytest.raises(ValueError, match=r"^A recipe has no rate; it has accumulate, batch_size, "):
         recipe.changed(rate=1)
+    with pytest.raises(
+        ValueError, match=r"^A step of batch_size=2 cannot be taken in accumulate=3"
+    ):
+        recipe.changed(batch_size=2, accumulate=3)
+    with pytest.raises(
+        ValueError, match=r"^Received hidden_dim=15 and num_heads=4; the heads must"
+    ):
+        recipe.changed(hidden_dim=15)
     with pytest.raises(ValueError, match=r"^Received accumulate=0; expected 1 or more\.$"):
         recipe.changed(accumulate=0)
     with pytest.raises(ValueError, match=r"^Received learning_rate=nan; expected more than 0\.$"):
