@@ -155,9 +155,6 @@ def _variables(model: Any) -> dict[str, Any]:
 
 
 def _state(model: Any) -> dict[str, np.ndarray]:
-    if hasattr(model, "jax_state_sync"):
-        # While Keras's fit runs on JAX, the variables are not what they were.
-        model.jax_state_sync()
     state = {name: whole_value(variable) for name, variable in _variables(model).items()}
     if keras.config.backend() == "torch":
         import torch

@@ -22,7 +22,7 @@ def train(
 
     Args:
         model: a compiled Keras model with the metric `accuracy`.
-        batches: with labels or masking. Its epoch goes on with each pass over the cells.
+        batches: with labels or masking; the first pass is its epoch in hand.
         steps: batches to train on; a pass may end early.
         step: a compiled step. Default: the model's own, compiled here.
         **options: `progress`, `description`, `after_epoch`, `checkpoints`, `checkpoint_every`,
@@ -81,7 +81,7 @@ def fit(
         with asked_to_end(record.ending):
             if record.done < steps:
                 model.fit(
-                    _Steps(record),
+                    _steps(record),
                     epochs=1,
                     shuffle=False,
                     verbose=0,
@@ -105,6 +105,25 @@ def _read_ahead(record: RunRecord) -> Iterator[tuple]:
             yield batch
 
 
+def _steps(record: RunRecord) -> Any:
+    """The batches that are left of a run, as Keras's `fit` reads them."""
+    steps = _Steps(record)
+    if keras.config.backend() != "tensorflow":
+        return steps
+    # Keras would take the lengths that vary from the first two batches, which may be of one length
+    # where a run goes on.
+    import tensorflow as tf
+
+    specs = tf.nest.map_structure(
+        lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), steps[0]
+    )
+    batches = tf.data.Dataset.from_generator(
+        lambda: (steps[index] for index in range(len(steps))), output_signature=specs
+    )
+    number = tf.data.experimental.assert_cardinality(len(steps))
+    return batches.apply(number).prefetch(tf.data.AUTOTUNE)
+
+
 class _Steps(keras.utils.PyDataset):
     """The batches that are left of a run, by number."""
 
@@ -125,7 +144,23 @@ class _Recording(keras.callbacks.Callback):
         super().__init__()
         self._record = record
         self._rate = rate
+        self._random: Any = None
+        if keras.config.backend() == "torch":
+            import torch
+
+            self._random = torch.get_rng_state()
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        if batch == 0 and self._random is not None:
+            # PyTorch's reader draws from the generator that dropout goes on with.
+            import torch
+
+            torch.set_rng_state(self._random)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if hasattr(self.model, "jax_state_sync"):
+            # Within `fit` on JAX the variables are empty: checkpoints, validation and the callbacks
+            # that follow read them.
+            self.model.jax_state_sync()
         rate = self._rate(self._record.done)
         self._record.after({name: float(value) for name, value in (logs or {}).items()}, rate)

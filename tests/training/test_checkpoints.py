@@ -152,4 +152,34 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path, monkeypat
     monkeypatch.setattr(pretraining, "compile_distributed_step", broken)
     with pytest.raises(FloatingPointError, match=r"at step 3: lower .* in \S*checkpoint-000000002"):
         run(tmp_path)
-    assert keras.config.backend() in ("tensorflow", "jax", "torch")
+
+
+class Interrupted(keras.callbacks.Callback):
+    """Breaks off after the second step."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            raise InterruptedError(len(self.model.masked_lm.get_weights()))
+
+
+def test_keras_fit_goes_on_where_it_was_stopped_and_validates(tmp_path):
+    # The one batch of longer cells of an epoch is among its first two: where the run goes on, two
+    # batches of one length come first. JAX compiles a step for each length.
+    longer = 60 if keras.config.backend() == "tensorflow" else 30
+    ids = [ids[: longer if n < 4 else 30] for n, ids in enumerate(synthetic_dataset(16))]
+    cells = CellDataset(ids, vocabulary=tiny_vocabulary())
+
+    def train(**options):
+        keras.utils.set_random_seed(1)
+        model = tiny_backbone(num_layers=1)
+        options = {"epochs": 2, "batch_size": 4, "validation": cells, "progress": False} | options
+        return pretrain(model, cells, **options).history.drop(columns="seconds")
+
+    expected = train()
+    options = {"driver": "fit", "checkpoints": tmp_path, "checkpoint_every": 1}
+    with pytest.raises(InterruptedError):  # the weights are there to be read
+        train(callbacks=[Interrupted()], **options)
+    history = train(**options)
+    assert list(history) == list(expected)
+    np.testing.assert_allclose(history, expected, atol=1e-5)
+    assert history["validation_loss"].notna().tolist() == [False, False, False, True] * 2
