@@ -238,9 +238,15 @@ def _tpu(name: str, number: int | None) -> Distribution:
 
 
 def _jax_data(name: str, number: int | None) -> Distribution:
-    devices = _first(number, _jax_devices(), name)
+    devices, part = _jax_devices(), _jax_part()
+    if number is not None and part[1] > 1:
+        raise ValueError(
+            f"Received distribute={name!r} in a run of {part[1]} processes: each trains on all of "
+            f"its devices; leave out ':{number}'."
+        )
+    devices = _first(number, devices, name)
     layout = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
-    return Distribution(name, layout=layout, devices=len(devices), part=_jax_part())
+    return Distribution(name, layout=layout, devices=len(devices), part=part)
 
 
 def _jax_model(name: str, number: int | None) -> Distribution:

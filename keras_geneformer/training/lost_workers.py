@@ -8,6 +8,9 @@ import keras
 from keras_geneformer.training.checkpoints import Checkpoints
 from keras_geneformer.training.distribution import Distribution
 
+_OWN_FAULT = "RESOURCE_EXHAUSTED"
+"""How JAX's error begins where this process itself has too little memory."""
+
 
 @contextmanager
 def workers_named(distribution: Distribution, checkpoints: Checkpoints | None) -> Iterator[None]:
@@ -26,6 +29,8 @@ def workers_named(distribution: Distribution, checkpoints: Checkpoints | None) -
     try:
         yield
     except _engine_errors() as error:
+        if str(error).startswith(_OWN_FAULT):
+            raise
         index, count = distribution.part
         latest = None if checkpoints is None else checkpoints.latest()
         state = "No state was kept" if latest is None else f"The last state is in {latest}"
