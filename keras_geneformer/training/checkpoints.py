@@ -85,9 +85,20 @@ class Checkpoints:
             model: compiled, with a built optimizer.
             step: steps done.
             history: a row for each of them.
+
+        Raises:
+            FloatingPointError: a weight is no longer finite; nothing is written.
         """
         path = self.directory / f"checkpoint-{step:09d}"
         state = _state(model)
+        for name, array in state.items():
+            if name.startswith("weight") and not np.isfinite(array).all():
+                latest = self.latest()
+                kept = "No state was kept" if latest is None else f"The last good state is {latest}"
+                raise FloatingPointError(
+                    f"Weights are no longer finite after step {step}, so they are not kept: lower "
+                    f"the learning rate. {kept}."
+                )
         if not self.writes:
             return path
         partial = self.directory / f".{path.name}.partial-{secrets.token_hex(4)}"

@@ -162,7 +162,11 @@ def pretrain(
         raise ValueError(f"Nothing to train: epochs={epochs}, steps={steps}; expected 1 or more.")
     if checkpoint_every < 1:
         raise ValueError(f"Received checkpoint_every={checkpoint_every}; expected 1 or more steps.")
-    whole_steps = isinstance(warmup, int) and warmup > 1
+    if accumulate < 1:
+        raise ValueError(f"Received accumulate={accumulate}; expected 1 or more micro-batches.")
+    if tensorboard and log is None:
+        raise ValueError("tensorboard=True without log: give log the directory of the scalars.")
+    whole_steps = isinstance(warmup, int) and warmup >= 1
     if not (whole_steps or 0.0 <= warmup <= 1.0):
         raise ValueError(
             f"warmup is a share of the steps, between 0 and 1, or a number of steps, not {warmup}."

@@ -154,6 +154,30 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path, monkeypat
         run(tmp_path)
 
 
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path, monkeypatch):
+    from keras_geneformer.training import pretraining
+
+    compile_step = pretraining.compile_distributed_step
+
+    def broken(model, *arguments):
+        step, count = compile_step(model, *arguments), iter(range(99))
+
+        def one(batch):
+            logs = step(batch)
+            if next(count) == 1:
+                weight = model.trainable_variables[0]
+                weight.assign(weight * np.nan)
+            return logs
+
+        return one
+
+    monkeypatch.setattr(pretraining, "compile_distributed_step", broken)
+    message = r"^Weights are no longer finite after step 2, .* state is \S*checkpoint-000000001\.$"
+    with pytest.raises(FloatingPointError, match=message):
+        run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000000001"]
+
+
 class Interrupted(keras.callbacks.Callback):
     """Breaks off after the second step."""
 

@@ -89,3 +89,17 @@ def test_the_bar_counts_real_tokens(capsys):
     pretrain(tiny_backbone(), synthetic_dataset(24), batch_size=12, progress=True)
     shown = capsys.readouterr().err
     assert re.search(r"loss=\d\.\d{3}, accuracy=\d+\.\d%, tokens/s=[\d,]+, padding=\d+%", shown)
+
+
+def test_refuses_options_that_would_do_nothing():
+    with pytest.raises(ValueError, match=r"^Received accumulate=0; expected 1 or more micro-batch"):
+        pretrain(tiny_backbone(), synthetic_dataset(2), accumulate=0)
+    with pytest.raises(ValueError, match=r"^tensorboard=True without log: give log the directory "):
+        pretrain(tiny_backbone(), synthetic_dataset(2), tensorboard=True)
+
+
+def test_warmup_of_1_is_one_step():
+    model = tiny_backbone(num_layers=1)
+    options = {"steps": 3, "batch_size": 8, "decay": "constant", "progress": False}
+    run = pretrain(model, synthetic_dataset(8), warmup=1, **options)
+    np.testing.assert_allclose(run.history["learning_rate"], [0.0, 1e-3, 1e-3], rtol=1e-6)
