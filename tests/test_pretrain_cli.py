@@ -59,11 +59,14 @@ def test_a_recipe_then_on_from_its_preset(data, tmp_path, capsys, monkeypatch):
     assert run("--data", data, "--output", again, "--model", output, *SHAPE) == 2
     assert "leave out --num-layers, --num-heads, --hidden-dim" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.chdir(data)
     one = ("--steps", 1, "--batch-size", 10, "--validation", 0)
-    assert run("--data", data, "--output", again, "--model", output, *one) == 0
+    assert run("--data", ".", "--output", again, "--model", output, *one) == 0
     assert "no pictures: drawing needs matplotlib" in capsys.readouterr().out
     record = json.loads((again / "training.json").read_text())
     assert record["recipe"]["name"] == "continual"
+    assert (record["recipe"]["steps"], record["recipe"]["epochs"]) == (1, None)
+    assert record["data"]["name"] == "x.dataset"
     assert record["model"]["began_with"] == "model"
     assert "loss.png" not in (again / "README.md").read_text()
 

@@ -72,7 +72,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
 
     run = verb.add_argument_group("the run")
-    run.add_argument("--epochs", type=int, help="passes over the cells")
+    run.add_argument("--epochs", type=int, help="passes over the cells (default: the recipe's)")
     run.add_argument("--steps", type=int, help="batches to train on, in place of --epochs")
     run.add_argument("--seed", type=int, default=0, help="of every draw (default: %(default)s)")
     run.add_argument(
@@ -101,7 +101,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "<output>/tensorboard",
     )
 
-    changes = verb.add_argument_group("settings of the recipe that are to be others")
+    changes = verb.add_argument_group("other settings than the recipe's")
     changes.add_argument("--batch-size", type=int, help="cells a step, on all devices together")
     changes.add_argument("--max-tokens", type=int, help="padded tokens a step, for --batch-size")
     changes.add_argument(
@@ -113,7 +113,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--packed", type=int, metavar="L", help="put short cells into rows of so many tokens"
     )
     changes.add_argument("--learning-rate", type=float, help="the peak, after a warm-up")
-    changes.add_argument("--validation", type=float, help="share of the cells held out")
+    changes.add_argument("--validation", type=float, help="share of the cells held out; 0: none")
     changes.add_argument(
         "--dtype", choices=("float32", "mixed_bfloat16"), help="what training computes in"
     )
@@ -174,7 +174,7 @@ def _pretrain(options: argparse.Namespace) -> None:
             driver=options.driver,
             checkpoint_every=options.checkpoint_every,
             tensorboard=options.tensorboard,
-            data=Path(options.data).name,
+            data=Path(options.data).resolve().name,
             command=command_of(options, name),
             draw=draw,
             progress=is_chief(),

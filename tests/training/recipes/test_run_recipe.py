@@ -105,19 +105,42 @@ def test_the_plan_counts_rows_where_cells_are_packed():
     assert plan.parameters == model.count_params()
 
 
-@pytest.mark.parametrize(("devices", "parts"), [(1, 12), (8, 2), (12, 1), (16, 1)])
-def test_devices_share_the_parts_of_a_step(tmp_path, monkeypatch, devices, parts):
-    class Stopped(Exception):
-        pass
+class Stopped(Exception):
+    """Instead of training."""
 
-    def pretrain(*arguments, accumulate, **options):
-        raise Stopped(accumulate)
 
-    monkeypatch.setattr(running, "connect", lambda name: Distribution(name, devices=devices))
+@pytest.fixture
+def options_of_pretrain(tmp_path, monkeypatch):
+    """What `run_recipe` would call `pretrain` with."""
+
+    def pretrain(*arguments, **options):
+        raise Stopped(options)
+
+    def options(recipe, **arguments):
+        with pytest.raises(Stopped) as stopped:
+            run_recipe(recipe, cells_of_one_length(), tmp_path / "m", **arguments)
+        return stopped.value.args[0]
+
     monkeypatch.setattr(running, "pretrain", pretrain)
-    recipe = mini(**TINY, accumulate=12)
-    with pytest.raises(Stopped, match=f"^{parts}$"):
-        run_recipe(recipe, cells_of_one_length(), tmp_path / "m", distribute="mirrored")
+    return options
+
+
+@pytest.mark.parametrize(("devices", "parts"), [(1, 12), (8, 2), (12, 1), (16, 1)])
+def test_devices_share_the_parts_of_a_step(options_of_pretrain, monkeypatch, devices, parts):
+    monkeypatch.setattr(running, "connect", lambda name: Distribution(name, devices=devices))
+    options = options_of_pretrain(mini(**TINY, accumulate=12), distribute="mirrored")
+    assert options["accumulate"] == parts
+
+
+def test_a_short_run_keeps_its_state_as_well(options_of_pretrain):
+    every = [
+        options_of_pretrain(mini(**TINY), **arguments)["checkpoint_every"]
+        for arguments in [
+            *({"steps": 9}, {"steps": 1_000}, {"steps": 100_000}, {"epochs": 500}),
+            {"steps": 9, "checkpoint_every": 2},
+        ]
+    ]
+    assert every == [25, 50, 1_000, 50, 2]  # 18 cells in two batches an epoch
 
 
 def test_refusals(tmp_path):
