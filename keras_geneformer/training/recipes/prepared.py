@@ -126,7 +126,8 @@ def prepare_run(
 
 def _with_room(recipe: Recipe, steps: int) -> Recipe:
     """A warm-up of many steps, meant for many cells, would be all there is of a short run."""
-    if recipe.warmup <= 1 or recipe.warmup < steps:
+    in_steps = isinstance(recipe.warmup, int) and recipe.warmup >= 1
+    if not in_steps or recipe.warmup < steps:
         return recipe
     logger.warning(
         "the warm-up of %s steps is no shorter than the run of %s: a tenth of the run is taken "

@@ -52,7 +52,7 @@ class Recipe:
     learning_rate: float = 1e-3
     """The peak."""
     warmup: float = 0.1
-    """Steps in which the rate rises: a share of all up to 1, a whole number of them above 1."""
+    """Steps in which the rate rises: a share of all (a float), or their number (an int from 1)."""
     decay: str = "linear"
     weight_decay: float = 0.001
     """Decoupled, on everything but biases and LayerNorm."""

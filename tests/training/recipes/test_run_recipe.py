@@ -166,6 +166,8 @@ def test_a_warm_up_longer_than_the_run_is_shortened_and_it_is_said(caplog):
         "the warm-up of 10,000 steps is no shorter than the run of 2: a tenth of the run is taken"
     )
     assert said in caplog.text
+    share = prepare_run(mini(**TINY, warmup=1.0), cells_of_one_length(), steps=1)
+    assert share.recipe.warmup == 1.0
     longer = prepare_run(recipe, cells_of_one_length(), steps=10_001)
     assert longer.recipe.warmup == 10_000
 
