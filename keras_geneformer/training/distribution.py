@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -88,10 +89,18 @@ def connect(name: str | None) -> Distribution:
         The devices.
 
     Raises:
-        ValueError: there is no such kind, or the backend in use is not its own.
+        ValueError: there is no such kind, the backend in use is not its own, or the environment
+            names the processes wrongly.
         RuntimeError: a tensor was made before the processes could be connected.
     """
     if name is None:
+        if (number := _processes()) > 1:
+            kind = "multiworker" if keras.config.backend() == "tensorflow" else "jax-data"
+            warnings.warn(
+                f"The environment names {number} processes, and with distribute=None each trains "
+                f"alone on all cells: give distribute={kind!r} for one run of all of them.",
+                stacklevel=3,
+            )
         return Distribution()
     if name not in _connected:
         kind, number = _parsed(name)
@@ -205,8 +214,13 @@ def _cluster() -> dict[str, Any]:
     text = os.environ.get("TF_CONFIG", "")
     try:
         cluster = json.loads(text)
-        known = {"type", "index"} <= cluster["task"].keys() and cluster["cluster"]["worker"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        workers, task = cluster["cluster"], cluster["task"]
+        known = (
+            workers["worker"]
+            and task["type"] in ("chief", "worker")
+            and 0 <= int(task["index"]) < len(workers[task["type"]])
+        )
+    except (ValueError, KeyError, TypeError):
         known = False
     if not known:
         raise ValueError(
@@ -289,8 +303,7 @@ def _layout_map(mesh: Any) -> Any:
 def _jax_devices() -> list[str]:
     import jax
 
-    several = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES")
-    if several and int(several) > 1 and not jax.distributed.is_initialized():
+    if _processes() > 1 and not jax.distributed.is_initialized():
         try:
             keras.distribution.initialize()
         except RuntimeError as error:
@@ -300,6 +313,23 @@ def _jax_devices() -> list[str]:
                 "model or tensor (the command line does)."
             ) from error
     return keras.distribution.list_devices()
+
+
+def _processes() -> int:
+    """How many processes the environment names for the backend in use."""
+    if keras.config.backend() == "tensorflow":
+        if "TF_CONFIG" not in os.environ:
+            return 1
+        try:
+            cluster = json.loads(os.environ["TF_CONFIG"])["cluster"]
+            return len(cluster.get("chief", [])) + len(cluster.get("worker", []))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return 1
+    name = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+    number = os.environ.get(name, "1") if keras.config.backend() == "jax" else "1"
+    if not number.isdigit():
+        raise ValueError(f"{name} is {number!r}; expected the number of processes.")
+    return int(number)
 
 
 def _jax_part() -> tuple[int, int]:

@@ -312,10 +312,12 @@ def _validate(step: Step, batches: BatchSource) -> dict[str, float]:
     masked = 0.0
     for index in range(len(batches)):
         means = step(batches[index])
-        number = means.pop("masked")
-        masked += number
+        weight = means.pop("masked")
+        masked += weight
         for name, value in means.items():
-            sums[name] = sums.get(name, 0.0) + number * value
-    shown = {f"validation_{name}": total / masked for name, total in sums.items()}
+            sums[name] = sums.get(name, 0.0) + weight * value
+    # Published masks are drawn one by one: of very few cells, none may be.
+    number = masked or math.nan
+    shown = {f"validation_{name}": total / number for name, total in sums.items()}
     # Beyond e**700 a float is infinite, as is what a loss so high says.
     return shown | {"validation_perplexity": math.exp(min(shown["validation_loss"], 700.0))}

@@ -83,3 +83,20 @@ def test_unknown_kinds_are_refused():
         pretrain(tiny_backbone(), synthetic_dataset(8), driver="keras")
     with pytest.raises(ValueError, match=r"^callbacks are Keras's: give driver='fit' with them"):
         pretrain(tiny_backbone(), synthetic_dataset(8), callbacks=[keras.callbacks.Callback()])
+
+
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="Keras trains on one device")
+def test_processes_that_the_environment_names_are_not_passed_over(monkeypatch):
+    cluster = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
+    task = {"type": "worker", "index": 2}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    with pytest.warns(UserWarning, match=r"^The environment names 2 processes, and with distribut"):
+        connect(None)
+    if keras.config.backend() == "tensorflow":
+        with pytest.raises(ValueError, match=r"^distribute='multiworker' reads the workers from"):
+            connect("multiworker")
+    else:
+        monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "two")
+        with pytest.raises(ValueError, match=r"^KERAS_DISTRIBUTION_NUM_PROCESSES is 'two'; expect"):
+            connect("jax-data")

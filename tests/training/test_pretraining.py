@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
-from keras_geneformer.testing import synthetic_dataset, tiny_backbone
+from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.training.pretraining import pretrain
 
@@ -103,3 +103,10 @@ def test_warmup_of_1_is_one_step():
     options = {"steps": 3, "batch_size": 8, "decay": "constant", "progress": False}
     run = pretrain(model, synthetic_dataset(8), warmup=1, **options)
     np.testing.assert_allclose(run.history["learning_rate"], [0.0, 1e-3, 1e-3], rtol=1e-6)
+
+
+def test_validation_without_a_masked_gene_is_no_number():
+    two = CellDataset([np.array([4, 5])], vocabulary=tiny_vocabulary())
+    options = {"steps": 1, "published": True, "progress": False}
+    run = pretrain(tiny_backbone(num_layers=1), synthetic_dataset(8), validation=two, **options)
+    assert run.history.filter(like="validation").isna().all(axis=None)
