@@ -94,10 +94,10 @@ def connect(name: str | None) -> Distribution:
         RuntimeError: a tensor was made before the processes could be connected.
     """
     if name is None:
-        if (number := _processes()) > 1:
+        if (processes := _processes()) > 1:
             kind = "multiworker" if keras.config.backend() == "tensorflow" else "jax-data"
             warnings.warn(
-                f"The environment names {number} processes, and with distribute=None each trains "
+                f"The environment names {processes} processes, and with distribute=None each trains "
                 f"alone on all cells: give distribute={kind!r} for one run of all of them.",
                 stacklevel=3,
             )
