@@ -14,7 +14,8 @@ over all cells, evenly spaced in the order of their tokens, so that their length
 rate is real tokens (padding is no work done) over seconds of a pass; the table gives the median of
 all passes. What comes before, on a first pass over the same batches (tracing, compiling), is a
 column of its own; making the batches is not counted for any engine. `--buckets`: how many padded
-lengths our batches have (`pretrain`: 10); JAX compiles a step for each, the others do not.
+lengths our batches have; by default as many as `pretrain` takes (10 on JAX, which compiles a step
+for each, 64 on the others).
 
 The peer: `BertForMaskedLM` with `sdpa` attention and the scores of all tokens, batches of
 `LengthGroupedSampler` as the published pretrainer takes them (megabatches of 50 batches), each
@@ -191,6 +192,7 @@ def keras_engine(arguments, cells, shape):
     from keras_geneformer.models.backbone import GeneformerBackbone
     from keras_geneformer.models.masked_lm import GeneformerMaskedLM
     from keras_geneformer.training.optimizers import adamw
+    from keras_geneformer.training.pretraining import default_bucket_count
     from keras_geneformer.training.pretraining_model import PretrainingModel
     from keras_geneformer.training.schedules import WarmupSchedule
     from keras_geneformer.training.step import compile_step
@@ -203,7 +205,7 @@ def keras_engine(arguments, cells, shape):
         batch_size=arguments.cells,
         masking=Masking(shape["vocabulary_size"], SPECIAL),
         shuffle=True,
-        bucket_count=arguments.buckets,
+        bucket_count=arguments.buckets or default_bucket_count(),
         max_length=shape["max_sequence_length"],
     )
     whole = [i for i in range(len(source)) if len(source.rows(i)) == arguments.cells]
@@ -273,7 +275,8 @@ def measure(arguments, engine, setting, size, cells):
     command += ["--size", size, "--cells", str(cells), "--dtype", arguments.dtype]
     command += ["--batches", str(arguments.batches), "--repeats", str(arguments.repeats)]
     command += ["--chunk", str(arguments.chunk)] if arguments.chunk else []
-    command += ["--buckets", str(arguments.buckets)]
+    if arguments.buckets:
+        command += ["--buckets", str(arguments.buckets)]
     command += ["--recompute"] * arguments.recompute
     command += ["--gpu"] * arguments.gpu + ["--tiny"] * arguments.tiny
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -336,7 +339,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=2, help="timed passes a round")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--chunk", type=int, help="positions scored at a time (ours)")
-    parser.add_argument("--buckets", type=int, default=10, help="padded lengths (ours)")
+    parser.add_argument("--buckets", type=int, help="padded lengths (ours; default: as pretrain)")
     parser.add_argument("--recompute", action="store_true", help="of encoder blocks (ours)")
     parser.add_argument("--gpu", action="store_true", help="on a GPU, with MFU")
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="bfloat16: H100, 989")

@@ -26,7 +26,6 @@ from keras_geneformer.training.run_log import RunLog
 from keras_geneformer.training.schedules import WarmupSchedule
 from keras_geneformer.training.step import Step, compile_distributed_step
 
-_BUCKETS = {"jax": 10}
 _SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
 
 
@@ -183,7 +182,7 @@ def pretrain(
         "max_tokens": max_tokens,
         "masking": masking,
         "pack": packed,
-        "bucket_count": bucket_count or _BUCKETS.get(keras.config.backend(), 64),
+        "bucket_count": bucket_count or default_bucket_count(),
         "max_length": masked_lm.backbone.max_sequence_length,
         "part": distribution.part,
         "multiple": distribution.devices * accumulate,
@@ -264,6 +263,11 @@ def pretrain(
         for own, there in zip(masked_lm.variables, trained.variables):
             own.assign(whole_value(there))
     return PretrainResult(masked_lm, history)
+
+
+def default_bucket_count() -> int:
+    """How many padded lengths: JAX compiles a step for each, the others do not."""
+    return 10 if keras.config.backend() == "jax" else 64
 
 
 def _check_cells(masked_lm: GeneformerMaskedLM, cells: Any) -> None:
