@@ -97,8 +97,8 @@ def connect(name: str | None) -> Distribution:
         if (processes := _processes()) > 1:
             kind = "multiworker" if keras.config.backend() == "tensorflow" else "jax-data"
             warnings.warn(
-                f"The environment names {processes} processes, and with distribute=None each trains "
-                f"alone on all cells: give distribute={kind!r} for one run of all of them.",
+                f"The environment names {processes} processes, and with distribute=None each "
+                f"trains alone on all cells: give distribute={kind!r} for one run of all of them.",
                 stacklevel=3,
             )
         return Distribution()
