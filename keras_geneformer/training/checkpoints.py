@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Checkpoints:
         keep: how many to keep.
         writes: whether this process writes them: one of those that train together does. All call
             `save` alike, as it may take all to gather the weights, and all `restore`.
+        told_by_all: gives what every process of the run says, from what this one says.
 
     Raises:
         ValueError: the directory holds states of another run.
@@ -47,23 +49,25 @@ class Checkpoints:
         run: dict[str, Any],
         keep: int = 2,
         writes: bool = True,
+        told_by_all: Callable[[int], list[int]] = lambda number: [number],
     ) -> None:
         if keep < 1:
             raise ValueError(f"Received keep={keep}; expected 1 or more checkpoints to keep.")
         self.directory = Path(directory)
         self.keep = keep
         self.writes = writes
+        self._told_by_all = told_by_all
         self.run = json.loads(json.dumps(run))
         self.directory.mkdir(parents=True, exist_ok=True)
         latest = self.latest()
         if latest is not None:
-            theirs = _read(latest)["run"]
+            theirs, ours = _flat(_read(latest)["run"]), _flat(self.run)
             unlike = sorted(
-                key for key in theirs.keys() | run.keys() if theirs.get(key) != self.run.get(key)
+                key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key)
             )
             if unlike:
                 said = ", ".join(
-                    f"{key} {theirs.get(key)!r} there, {self.run.get(key)!r} here" for key in unlike
+                    f"{key} {theirs.get(key)!r} there, {ours.get(key)!r} here" for key in unlike
                 )
                 raise ValueError(
                     f"{self.directory} holds checkpoints of another run ({said}): repeat that "
@@ -128,9 +132,16 @@ class Checkpoints:
             The steps done and the history, 0 and an empty one where there is no state.
 
         Raises:
-            ValueError: the state is of another model, or damaged.
+            ValueError: the state is of another model, or damaged; or the processes of the run do
+                not see the same one.
         """
         path = self.latest()
+        steps = self._told_by_all(0 if path is None else int(_read(path)["step"]))
+        if len(set(steps)) > 1:
+            raise ValueError(
+                f"The processes of this run find states after steps {steps} in {self.directory}: "
+                "it must be one folder that all of them see."
+            )
         if path is None:
             return 0, []
         try:
@@ -143,11 +154,18 @@ class Checkpoints:
         for row in rows:
             history.append({str(name): v for name, v in row.items() if not pd.isna(v)})
             history[-1] |= {"step": int(row["step"]), "epoch": int(row["epoch"])}
-        return int(_read(path)["step"]), history
+        return steps[0], history
 
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads((path / _PROGRESS).read_text(encoding="utf-8"))
+
+
+def _flat(run: dict[str, Any]) -> dict[str, Any]:
+    """Settings of settings by name."""
+    nested = {key: value for key, value in run.items() if isinstance(value, dict)}
+    inner = {name: value for settings in nested.values() for name, value in settings.items()}
+    return inner | {key: value for key, value in run.items() if key not in nested}
 
 
 def _variables(model: Any) -> dict[str, Any]:

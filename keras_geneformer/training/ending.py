@@ -1,4 +1,6 @@
-"""Being told to end: a pre-empted run saves its state and leaves with exit code 0."""
+"""Being told to end: a pre-empted run saves its state and leaves with exit code 0; so does one that
+Ctrl-C interrupts, which leaves as Ctrl-C does.
+"""
 
 import os
 import signal
@@ -20,10 +22,16 @@ class Ending:
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
         self._file = None if directory is None else Path(directory) / _FILE
         self._signalled = False
+        self.interrupted = False
 
-    def ask(self) -> None:
-        """This process was told to end."""
+    def ask(self, interrupted: bool = False) -> None:
+        """This process was told to end.
+
+        Args:
+            interrupted: by Ctrl-C, and not by SIGTERM.
+        """
         self._signalled = True
+        self.interrupted |= interrupted
 
     def after(self, step: int) -> bool:
         """Whether to end now, after a step.
@@ -50,16 +58,25 @@ class Ending:
 
 @contextmanager
 def asked_to_end(ending: Ending | None) -> Iterator[None]:
-    """Hear SIGTERM, by which clusters announce that they take a machine back.
+    """Hear SIGTERM, by which clusters announce that they take a machine back, and Ctrl-C.
 
-    Signals reach the main thread alone: in any other, and where `ending` is None, the process ends
-    as it would have.
+    The first Ctrl-C ends the run after the step in hand; a second one interrupts at once. Signals
+    reach the main thread alone: in any other, and where `ending` is None, the process ends as it
+    would have.
     """
     if ending is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda _number, _frame: ending.ask())
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def interrupt(_number: int, _frame: object) -> None:
+        ending.ask(interrupted=True)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    signal.signal(signal.SIGTERM, lambda _number, _frame: ending.ask())
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

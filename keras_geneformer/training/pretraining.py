@@ -68,6 +68,7 @@ def pretrain(
     recompute: bool = False,
     validation: Any = None,
     seed: int = 0,
+    began_with: str | None = None,
     distribute: str | None = None,
     driver: str = "loop",
     callbacks: list | None = None,
@@ -120,6 +121,8 @@ def pretrain(
         validation: cells (a `CellDataset`) on which loss and accuracy are taken after each epoch,
             always masked alike.
         seed: of shuffling, masks and dropout.
+        began_with: what the model's weights are (a preset's name and digest, say). Checkpoints of a
+            run that began with others are refused.
         distribute: devices to train on (`keras_geneformer.training.distribution.connect`):
             `"mirrored"`, `"multiworker"` or `"tpu"` on TensorFlow, `"jax-data"` or `"jax-model"` on
             JAX; None for one. Where several processes train together, each calls this alike, with
@@ -157,19 +160,17 @@ def pretrain(
     for given in (cells, validation):
         if given is not None:
             _check_cells(masked_lm, given)
-    if (epochs if steps is None else steps) < 1:
-        raise ValueError(f"Nothing to train: epochs={epochs}, steps={steps}; expected 1 or more.")
-    if checkpoint_every < 1:
-        raise ValueError(f"Received checkpoint_every={checkpoint_every}; expected 1 or more steps.")
-    if accumulate < 1:
-        raise ValueError(f"Received accumulate={accumulate}; expected 1 or more micro-batches.")
+    _check_options(
+        epochs=epochs,
+        steps=steps,
+        checkpoint_every=checkpoint_every,
+        accumulate=accumulate,
+        learning_rate=learning_rate,
+        clip_norm=clip_norm,
+        warmup=warmup,
+    )
     if tensorboard and log is None:
         raise ValueError("tensorboard=True without log: give log the directory of the scalars.")
-    whole_steps = isinstance(warmup, int) and warmup >= 1
-    if not (whole_steps or 0.0 <= warmup <= 1.0):
-        raise ValueError(
-            f"warmup is a share of the steps, between 0 and 1, or a number of steps, not {warmup}."
-        )
     distribution = connect(distribute)
     _check_driver(driver, callbacks, distribution)
     keras.utils.set_random_seed(seed)
@@ -189,7 +190,7 @@ def pretrain(
     }
     batches = BatchSource(cells, shuffle=True, seed=seed, **shared)
     total = steps if steps is not None else epochs * len(batches)
-    rise = int(warmup) if whole_steps else round(warmup * total)
+    rise = warmup if isinstance(warmup, int) and warmup >= 1 else round(warmup * total)
     schedule = WarmupSchedule(learning_rate, total, rise, decay)
     if masked_lm.vocabulary_checksum is None and cells.vocabulary_checksum is not None:
         masked_lm.backbone.vocabulary_checksum = cells.vocabulary_checksum
@@ -199,6 +200,9 @@ def pretrain(
         "tokens": int(np.sum(cells.lengths, dtype=np.int64)),
         "vocabulary": cells.vocabulary_checksum,
         "validation_cells": 0 if validation is None else len(validation),
+        "validation_tokens": 0 if validation is None else int(np.sum(validation.lengths)),
+        "model": _shape(masked_lm),
+        "began_with": began_with,
         "steps": total,
         "batch_size": batches.batch_size,
         "max_tokens": max_tokens,
@@ -229,7 +233,13 @@ def pretrain(
 
     kept = ending = None
     if checkpoints is not None:
-        kept = Checkpoints(checkpoints, run, keep_checkpoints, writes=distribution.is_chief)
+        kept = Checkpoints(
+            checkpoints,
+            run,
+            keep_checkpoints,
+            writes=distribution.is_chief,
+            told_by_all=distribution.told_by_all,
+        )
         ending = Ending(checkpoints if distribution.part[1] > 1 else None)
         ending.clear()
     options = {
@@ -268,6 +278,40 @@ def pretrain(
 def default_bucket_count() -> int:
     """How many padded lengths: JAX compiles a step for each, the others do not."""
     return 10 if keras.config.backend() == "jax" else 64
+
+
+def _check_options(
+    *,
+    epochs: int,
+    steps: int | None,
+    checkpoint_every: int,
+    accumulate: int,
+    learning_rate: float,
+    clip_norm: float | None,
+    warmup: float,
+) -> None:
+    if (epochs if steps is None else steps) < 1:
+        raise ValueError(f"Nothing to train: epochs={epochs}, steps={steps}; expected 1 or more.")
+    if checkpoint_every < 1:
+        raise ValueError(f"Received checkpoint_every={checkpoint_every}; expected 1 or more steps.")
+    if accumulate < 1:
+        raise ValueError(f"Received accumulate={accumulate}; expected 1 or more micro-batches.")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"Received learning_rate={learning_rate}; expected a number above 0.")
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"Received clip_norm={clip_norm}; expected a number above 0, or None.")
+    if not (isinstance(warmup, int) and warmup >= 1) and not 0.0 <= warmup <= 1.0:
+        raise ValueError(
+            f"warmup is a share of the steps, between 0 and 1, or a number of steps, not {warmup}."
+        )
+
+
+def _shape(masked_lm: GeneformerMaskedLM) -> dict[str, Any]:
+    """What of a model's configuration decides what training gives."""
+    config = masked_lm.backbone.get_config()
+    kept = set(config) - {"name", "trainable", "vocabulary_checksum", "special_token_ids", "dtype"}
+    shape = {name: config[name] for name in sorted(kept)}
+    return shape | {"dtype": masked_lm.backbone.dtype_policy.name}
 
 
 def _check_cells(masked_lm: GeneformerMaskedLM, cells: Any) -> None:

@@ -89,6 +89,7 @@ class RunRecord:
         Raises:
             FloatingPointError: the loss is no longer finite.
             SystemExit: with code 0, after SIGTERM, when the state is saved.
+            KeyboardInterrupt: after Ctrl-C, when the state is saved.
         """
         epoch, index = self.place(self.done)
         cells = self.batches.batch_rows(epoch, index)
@@ -108,13 +109,13 @@ class RunRecord:
         if self._log is not None:
             self._log.add(row)
         self._show(row, len(cells), tokens, self.batches.padded_tokens(epoch, index))
-        ending = self.ending is not None and self.ending.after(self.done)
+        ending = self.ending if self.ending and self.ending.after(self.done) else None
         if self.checkpoints is not None and (
             ending or self.done == self.steps or self.done % self.checkpoint_every == 0
         ):
             self.checkpoints.save(self.model, self.done, self.rows)
         if ending and self.done < self.steps:
-            raise SystemExit(0)
+            raise KeyboardInterrupt if ending.interrupted else SystemExit(0)
 
     def close(self) -> None:
         """End the bar and the log."""

@@ -12,6 +12,7 @@ import pytest
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
 from keras_geneformer.tokenization.cells.dataset import CellDataset
+from keras_geneformer.training.checkpoints import Checkpoints
 from keras_geneformer.training.pretraining import pretrain
 
 pytestmark = pytest.mark.tensors
@@ -80,14 +81,15 @@ def test_killed_and_resumed_gives_the_uninterrupted_run_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_told_to_end_it_saves_and_exits_with_0(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
+def test_told_to_end_it_saves_and_ends_as_told(tmp_path, number, code):
     process = subprocess.Popen(command(tmp_path, wait=True), stdout=subprocess.PIPE, text=True)
     for _ in range(2):
         assert process.stdout.readline() == "step\n"
     time.sleep(0.01)
-    process.terminate()
-    process.stdout.read()
-    assert process.wait(timeout=100) == 0
+    process.send_signal(number)
+    process.communicate(timeout=100)
+    assert process.returncode == code
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     assert 2 <= json.loads((checkpoint / "progress.json").read_text())["step"] <= 4
 
@@ -118,10 +120,17 @@ def test_another_run_is_refused(tmp_path):
         run(tmp_path, seed=1)
 
 
-def test_another_model_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_layers": 2}, "num_layers 1 there, 2 here"),
+        ({"dropout": 0.3}, r"dropout \S+ there, 0.3"),
+    ],
+)
+def test_another_model_is_refused(tmp_path, changes, said):
     run(tmp_path)
-    model = GeneformerMaskedLM(tiny_backbone(num_layers=2))
-    with pytest.raises(ValueError, match=r"is of another model: \d+ arrays differ, first '"):
+    model = GeneformerMaskedLM(tiny_backbone(**({"num_layers": 1} | changes)))
+    with pytest.raises(ValueError, match=rf"holds checkpoints of another run \(.*{said}"):
         pretrain(
             model,
             cells_of_one_length(),
@@ -130,6 +139,20 @@ def test_another_model_is_refused(tmp_path):
             checkpoints=tmp_path,
             progress=False,
         )
+
+
+def test_weights_to_begin_with_and_the_rate_belong_to_a_run(tmp_path):
+    run(tmp_path, began_with="a")
+    with pytest.raises(ValueError, match=r"another run \(began_with 'a' there, 'b' here\): "):
+        run(tmp_path, began_with="b")
+    with pytest.raises(ValueError, match=r"another run \(peak 0.001 there, 0.002 here\): "):
+        run(tmp_path, began_with="a", learning_rate=0.002)
+
+
+def test_processes_that_see_unlike_states_are_told(tmp_path):
+    checkpoints = Checkpoints(tmp_path, {}, told_by_all=lambda number: [number, 7])
+    with pytest.raises(ValueError, match=r"find states after steps \[0, 7\] in .*one folder that"):
+        checkpoints.restore(None)
 
 
 def test_a_damaged_state_is_named(tmp_path):

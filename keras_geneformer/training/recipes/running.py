@@ -1,5 +1,6 @@
 """From cells to a preset, as a recipe says."""
 
+import hashlib
 import math
 import os
 import shutil
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
@@ -100,13 +102,16 @@ def run_recipe(
     checkpoints = checkpoints_of(output)
     if checkpoint_every is None:
         checkpoint_every = min(max(run.plan.steps // 20, 25), 1000)
+    masked_lm = run.masked_lm(seed)
+    began_with = None if model is None else f"{_called(model)} ({_digest(masked_lm)})"
     result = pretrain(
-        run.masked_lm(seed),
+        masked_lm,
         run.cells,
         epochs=run.recipe.epochs,
         steps=steps,
         validation=run.held,
         seed=seed,
+        began_with=began_with,
         checkpoints=checkpoints,
         checkpoint_every=checkpoint_every,
         log=checkpoints,
@@ -182,6 +187,14 @@ def in_float32(model: GeneformerMaskedLM) -> GeneformerMaskedLM:
     same = GeneformerMaskedLM.from_config(config)
     same.set_weights(model.get_weights())
     return same
+
+
+def _digest(model: GeneformerMaskedLM) -> str:
+    """The first digits of a sha256 over the weights."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.asarray(weight).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _called(model: Any) -> str:
