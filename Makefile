@@ -3,6 +3,7 @@
 #   VENV    the virtual environment to make and use   (default .venv)
 #   PYTHON  the Python that makes it, 3.11 or newer   (default python3)
 #   OUTPUT  where `make demo` writes                  (default demo-report)
+#   JOBS    tests to run side by side                  (default 2)
 #   ARGS    more arguments for pytest                 (make test ARGS="-k tokenizer")
 
 VENV ?= .venv
@@ -13,7 +14,10 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
 	--constraint constraints.txt --editable
-PYTEST = TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest $(ARGS)
+# Tests side by side, each process computing on one core: compiling does not use more.
+JOBS ?= 2
+PYTEST = TF_CPP_MIN_LOG_LEVEL=2 OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 \
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 # One stamp for each extra, so that a second call installs nothing. The extra `test` contains
 # `demo`: where it is installed, its stamp serves both.

@@ -11,12 +11,11 @@ def mini(**changes: Any) -> Recipe:
     Command:
         keras-geneformer pretrain --recipe mini --data cells.dataset --output model
 
-    Cost: about 40 minutes of one CPU core, on TensorFlow, for the 5,344 cells of `geneformer_mini`
-    (470 tokens each, 2,004 steps).
+    Cost: 69 minutes on two CPU cores that did other work as well, on TensorFlow, for the 5,344
+    cells of `geneformer_mini` (470 tokens each, 2,004 steps).
 
-    Expected result: there, a loss of 6.9 on held-out cells after the second of six epochs, where
-    guessing by gene frequency loses 8.7, and the informed guess of `training.baselines` 7.8; the
-    last one is in weights/geneformer_mini/README.md.
+    Expected result: there, a loss of 5.97 on held-out cells after six epochs, where guessing by
+    gene frequency loses 8.67, and the informed guess of `training.baselines` 7.76.
 
     Of cells with more than 512 tokens the 512 genes of the highest ranks are used.
 
