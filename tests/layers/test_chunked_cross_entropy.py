@@ -1,5 +1,6 @@
 import math
 import re
+from operator import attrgetter
 
 import keras
 import numpy as np
@@ -166,7 +167,8 @@ def array_sizes(case, chunk):
 
         learned = [tf.constant(case[name]) for name in ("states", "table", "bias")]
         graph = step.get_concrete_function(*learned).graph.as_graph_def(add_shapes=True)
-        nodes = [*graph.node, *(node for part in graph.library.function for node in part.node_def)]
+        functions = attrgetter("library")(graph).function
+        nodes = [*graph.node, *(node for part in functions for node in part.node_def)]
         shapes = [
             [side.size for side in shape.dim]
             for node in nodes
