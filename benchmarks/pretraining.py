@@ -299,7 +299,7 @@ def draw(options):
             history,
             options.images / "pretraining-evidence.png",
             baseline=found["informed"],
-            baseline_label="frequency at the rank, knowing how genes are hidden:",
+            baseline_label="informed guess",
             title="Guessing hidden genes, held-out cells",
             ylabel="cross-entropy (nats)",
         )
