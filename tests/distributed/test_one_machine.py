@@ -21,15 +21,13 @@ RUNS = {
         {},
         {"distribute": "mirrored:2", "chunk": 16},
         {"distribute": "mirrored", "accumulate": 2},
-        {"distribute": "mirrored:2", "driver": "fit"},
-        {"accumulate": 4, "driver": "fit"},
+        {"distribute": "mirrored:2", "driver": "fit", "accumulate": 2},
     ],
     "jax": [
         {},
         {"distribute": "jax-data:2", "accumulate": 2},
         {"distribute": "jax-data", "driver": "fit"},
-        {"distribute": "jax-model", "chunk": 16},
-        {"accumulate": 4, "driver": "fit"},
+        {"distribute": "jax-model", "chunk": 16, "accumulate": 2},
     ],
     "torch": [{}, {"accumulate": 4}, {"accumulate": 2, "driver": "fit", "chunk": 16}],
 }
