@@ -42,8 +42,8 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "pretrain": "pretraining",
         "run_recipe": "recipes.running",
         "named_recipe": "recipes",
-        "finetune_cells": "cell_finetuning",
-        "predict": "prediction",
+        "finetune_cells": "finetuning.cell_finetuning",
+        "predict": "finetuning.prediction",
     },
     "analysis": {
         "embed_cells": "cell_embedding",

@@ -156,8 +156,8 @@ def _run(directory: Path, seed: int, progress: bool) -> tuple[_Findings, str]:
 
     predicted: dict[str, np.ndarray] = {}
     with clock("fine-tuning: from the pretrained and from random weights"):
-        from keras_geneformer.training.cell_finetuning import finetune_cells
-        from keras_geneformer.training.prediction import predict
+        from keras_geneformer.training.finetuning.cell_finetuning import finetune_cells
+        from keras_geneformer.training.finetuning.prediction import predict
 
         keras.utils.set_random_seed(seed)
         random = type(model.backbone).from_config(config)

@@ -1,7 +1,7 @@
 import pytest
 
 from keras_geneformer.testing import tiny_backbone
-from keras_geneformer.training.freezing import freeze_backbone
+from keras_geneformer.training.finetuning.freezing import freeze_backbone
 
 pytestmark = pytest.mark.tensors
 

@@ -6,8 +6,8 @@ import pytest
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.testing import CELL_TYPES, synthetic_dataset, tiny_backbone, tiny_vocabulary
-from keras_geneformer.training.cell_finetuning import finetune_cells
-from keras_geneformer.training.prediction import predict
+from keras_geneformer.training.finetuning.cell_finetuning import finetune_cells
+from keras_geneformer.training.finetuning.prediction import predict
 
 pytestmark = pytest.mark.tensors
 

@@ -17,12 +17,12 @@ from keras_geneformer.models.backbone_of import backbone_of, copy_backbone
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.presets import is_replaceable
 from keras_geneformer.tokenization.publishing import check_destination
-from keras_geneformer.training.finetune_output import kept_vocabulary, write_output
-from keras_geneformer.training.freezing import freeze_backbone
+from keras_geneformer.training.finetuning.freezing import freeze_backbone
+from keras_geneformer.training.finetuning.output import kept_vocabulary, write_output
+from keras_geneformer.training.finetuning.prediction import class_probabilities, prediction_table
 from keras_geneformer.training.loop import train
 from keras_geneformer.training.metrics import classification_metrics, confusion_table
 from keras_geneformer.training.optimizers import adamw
-from keras_geneformer.training.prediction import class_probabilities, prediction_table
 from keras_geneformer.training.schedules import WarmupSchedule
 from keras_geneformer.training.splits import split_by_cell, split_by_group
 

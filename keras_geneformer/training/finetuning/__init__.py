@@ -1,0 +1,1 @@
+"""From labelled cells or genes to a model that labels them."""
