@@ -54,6 +54,11 @@ def style_axes(axes: Any, *, square: bool = False) -> None:
     axes.tick_params(labelsize=SMALL, colors=INK, length=3, color=RULE)
 
 
+def cycled(values: tuple[str, ...], number: int) -> list[str]:
+    """The first `number` of the values, from the start again where they run out."""
+    return [values[index % len(values)] for index in range(number)]
+
+
 def write_picture(figure: Any, path: str | Path) -> Path:
     """Saves the picture beside `path` and renames it, so that no half picture is left."""
     path = Path(path)

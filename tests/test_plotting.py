@@ -18,12 +18,12 @@ def _size(path) -> tuple[int, int]:
 @pytest.fixture
 def figures(monkeypatch):
     """The figures drawn during a test, caught as they are written."""
+    from matplotlib.figure import Figure
+
     caught = []
-    write = plotting.write_picture
+    save = Figure.savefig
     monkeypatch.setattr(
-        plotting,
-        "write_picture",
-        lambda figure, path: (caught.append(figure), write(figure, path))[1],
+        Figure, "savefig", lambda self, *args, **kw: (caught.append(self), save(self, *args, **kw))
     )
     return caught
 

@@ -1,0 +1,17 @@
+"""Pictures of what training and analysis return, each from a DataFrame to a png file.
+
+Every function draws on a figure of its own (no pyplot, no backend chosen, no global style changed),
+so it is safe in notebooks, servers and threads. Pictures are 5 inches wide with 9 point text: on a
+phone 360 pixels wide the text is 9 pixels high. Colours are Paul Tol's "muted" scheme, which people
+with the common colour-vision deficiencies can tell apart; markers differ as well where there are
+more classes than colours.
+
+matplotlib comes with the extra `plot` and is imported at the first picture.
+"""
+
+from keras_geneformer.plotting.cell_maps import embedding_map, umap_coordinates
+from keras_geneformer.plotting.confusion import confusion_matrix
+from keras_geneformer.plotting.genes import gene_bars
+from keras_geneformer.plotting.losses import loss_curve
+
+__all__ = ["confusion_matrix", "embedding_map", "gene_bars", "loss_curve", "umap_coordinates"]

@@ -1,0 +1,120 @@
+"""Cells as points in two dimensions."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_geneformer.picture_style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    QUIET,
+    SMALL,
+    empty_picture,
+    write_picture,
+)
+
+
+def umap_coordinates(embedding: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Lays out an embedding in two dimensions with UMAP (McInnes et al. 2018).
+
+    Args:
+        embedding: one row a cell, one column a dimension; rows with NaN (cells that were dropped)
+            come back as NaN.
+        seed: of the layout; the same seed gives the same picture on one machine.
+
+    Returns:
+        A DataFrame indexed as `embedding`, with columns `umap1` and `umap2`.
+
+    Raises:
+        ImportError: if umap-learn is not installed.
+        ValueError: if fewer than 4 rows can be laid out.
+    """
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError(
+            "laying cells out with UMAP needs umap-learn: pip install 'keras_geneformer[plot]'"
+        ) from error
+    values = embedding.to_numpy(dtype=np.float32)
+    kept = np.isfinite(values).all(axis=1)
+    if kept.sum() < 4:
+        raise ValueError(f"UMAP needs at least 4 cells, but the embedding has {kept.sum()}")
+    neighbours = int(min(15, kept.sum() - 1))
+    layout = UMAP(
+        n_neighbors=neighbours,
+        min_dist=0.3,
+        metric="cosine",
+        random_state=seed,
+        n_jobs=1,
+        init="spectral" if kept.sum() > 50 else "random",
+    )
+    coordinates = np.full((len(embedding), 2), np.nan, dtype=np.float32)
+    coordinates[kept] = layout.fit_transform(values[kept])
+    return pd.DataFrame(coordinates, index=embedding.index, columns=["umap1", "umap2"])
+
+
+def embedding_map(
+    coordinates: pd.DataFrame, labels: pd.Series, path: str | Path, *, title: str = ""
+) -> Path:
+    """Draws cells as points, coloured by label, the legend below with each label's cell count.
+
+    Args:
+        coordinates: one row a cell, the first two columns are x and y (`umap_coordinates`).
+        labels: one label a cell, in the same order; missing labels are drawn first, in grey.
+        path: the png to write.
+        title: above the picture.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: if there are not as many labels as rows, or no row.
+        ImportError: if matplotlib is not installed.
+    """
+    if len(labels) != len(coordinates) or coordinates.empty:
+        raise ValueError(
+            "a map of cells needs one label for each row of coordinates, "
+            f"but got {len(coordinates)} rows and {len(labels)} labels"
+        )
+    x, y = (coordinates.iloc[:, column].to_numpy(dtype=float) for column in (0, 1))
+    names, missing = labels.astype(object).to_numpy(), labels.isna().to_numpy()
+    ordered = list(labels.astype(object).value_counts().index)
+    rows = -(-(len(ordered) + 1) // 2)
+    figure, axes = empty_picture(4.3 + 0.19 * rows, title, square=True)
+    size = float(np.clip(9000 / len(x), 3, 22))
+    if missing.any():
+        axes.scatter(
+            x[missing], y[missing], s=size, color="#c7ccd4", label=f"none ({missing.sum()})"
+        )
+    for number, name in enumerate(ordered):
+        chosen = np.array([other == name for other in names])
+        axes.scatter(
+            x[chosen],
+            y[chosen],
+            s=size,
+            color=COLOURS[number % len(COLOURS)],
+            linewidth=0.3,
+            marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
+            edgecolor="white",
+            label=f"{textwrap.shorten(str(name), 30, placeholder='…')} ({chosen.sum()})",
+        )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(str(coordinates.columns[0]), fontsize=SMALL, color=QUIET, loc="left")
+    axes.set_ylabel(str(coordinates.columns[1]), fontsize=SMALL, color=QUIET, loc="bottom")
+    legend: Any = figure.legend(
+        loc="outside lower center",
+        ncols=2 if len(ordered) > 3 else 1,
+        fontsize=SMALL,
+        frameon=False,
+        labelcolor=INK,
+        handletextpad=0.3,
+        columnspacing=1.2,
+    )
+    for handle in legend.legend_handles:
+        handle.set_sizes([26.0])
+    return write_picture(figure, path)
