@@ -8,6 +8,8 @@ from keras_geneformer.layers.pooling import CellPooling
 from keras_geneformer.models.backbone import token_inputs
 from keras_geneformer.models.preset_model import TaskModel
 
+TASKS = ("single-label", "multi-label", "regression")
+
 
 @keras.saving.register_keras_serializable(package="keras_geneformer")
 class GeneformerCellClassifier(TaskModel):
@@ -25,9 +27,17 @@ class GeneformerCellClassifier(TaskModel):
         head_layers: task-specific encoder blocks between backbone and pooling, as in the paper's
             fine-tuning; they start from random weights.
         head_dropout: rate before the last layer, while training; the backbone's where None.
+        task: what the scores are: of classes of which a cell has one (`"single-label"`) or any
+            number (`"multi-label"`), or numbers (`"regression"`: a dose, a pseudotime), one for
+            each of `classes`.
+        offsets, scales: for regression, what a score is multiplied by and what is added to it to be
+            in the units of the data; 0 and 1 where None.
 
     Inputs: a dict of `token_ids` and `padding_mask`, int32 of shape `(batch, length)`.
     Output: float32 scores, before any softmax, of shape `(batch, num_classes)`.
+
+    Attributes:
+        calibration: a `Calibration` from fine-tuning, or None; presets keep it.
 
     Example:
         >>> import numpy as np
@@ -48,10 +58,17 @@ class GeneformerCellClassifier(TaskModel):
         pooling="first",
         head_layers=0,
         head_dropout=None,
+        task="single-label",
+        offsets=None,
+        scales=None,
         name=None,
         trainable=True,
     ):
         num_classes, classes = class_names(num_classes, classes)
+        if task not in TASKS:
+            raise ValueError(
+                f"Received task={task!r}; expected one of {', '.join(map(repr, TASKS))}."
+            )
         if pooling not in ("first", "mean", "cls"):
             raise ValueError(f"Received pooling={pooling!r}; expected 'first', 'mean' or 'cls'.")
         if pooling == "cls" and len(backbone.special_token_ids) < 3:
@@ -96,6 +113,61 @@ class GeneformerCellClassifier(TaskModel):
         self.pooling = pooling
         self.head_layers = head_layers
         self.head_dropout = head_dropout
+        self.task = task
+        self.offsets = [0.0] * num_classes if offsets is None else [float(x) for x in offsets]
+        self.scales = [1.0] * num_classes if scales is None else [float(x) for x in scales]
+        self.calibration = None
+
+    def network(self, above=0):
+        """This model where only its scores are wanted: the last block encodes what is pooled alone.
+
+        Args:
+            above: encoder blocks that are left out, from the input up; their output is an input.
+
+        Returns:
+            A `keras.Model` that shares its weights with this one. Its inputs are those of this
+            model, and with `above` also `hidden_states`, of shape `(batch, length, hidden_dim)`.
+
+        Example:
+            >>> import numpy as np
+            >>> from keras_geneformer.testing import tiny_backbone
+            >>> classifier = GeneformerCellClassifier(tiny_backbone(), classes=["B", "T"])
+            >>> cells = {"token_ids": np.array([[5, 7]]), "padding_mask": np.array([[1, 1]]),
+            ...          "hidden_states": np.ones((1, 2, 32), "float32")}
+            >>> tuple(classifier.network(above=3)(cells).shape)
+            (1, 2)
+        """
+        outputs, inputs = self._pooled(above)
+        scores = self.get_layer("scores")(self.get_layer("head_dropout")(outputs))
+        return keras.Model(inputs, scores, name="network")
+
+    def feature_model(self):
+        """What the last layer sees of a cell, of shape `(batch, hidden_dim)`, as a model."""
+        outputs, inputs = self._pooled(0)
+        return keras.Model(inputs, outputs, name="features")
+
+    def _pooled(self, above):
+        """The pooler's output, and the inputs it comes from."""
+        backbone = self.backbone
+        inputs = token_inputs()
+        if above:
+            inputs["hidden_states"] = keras.Input(
+                (None, backbone.hidden_dim), dtype="float32", name="hidden_states"
+            )
+            x = inputs["hidden_states"]
+        else:
+            x = backbone.get_layer("embeddings")(inputs["token_ids"])
+        names = [f"encoder_block_{index}" for index in range(above, backbone.num_layers)]
+        blocks = [backbone.get_layer(name) for name in names]
+        blocks += [self.get_layer(f"head_block_{index}") for index in range(self.head_layers)]
+        alone = {}
+        if self.pooling != "mean" and blocks:
+            alone = {"positions": keras.ops.zeros_like(inputs["token_ids"][:, :1])}
+        for block in blocks:
+            looks = alone if block is blocks[-1] else {}
+            x = block(x, padding_mask=inputs["padding_mask"], **looks)
+        x = self.get_layer("pooling")(x, inputs["token_ids"], inputs["padding_mask"])
+        return self.get_layer("pooler")(x), inputs
 
     def get_config(self):
         """Constructor arguments."""
@@ -108,6 +180,9 @@ class GeneformerCellClassifier(TaskModel):
             "pooling": self.pooling,
             "head_layers": self.head_layers,
             "head_dropout": self.head_dropout,
+            "task": self.task,
+            "offsets": self.offsets,
+            "scales": self.scales,
         }
 
 

@@ -9,6 +9,7 @@ import keras
 
 import keras_geneformer
 from keras_geneformer.models.backbone import GeneformerBackbone
+from keras_geneformer.models.calibration import Calibration
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
@@ -44,7 +45,14 @@ MODEL_CLASSES = {
 HEAD_OPTIONS = {
     GeneformerBackbone: set(),
     GeneformerMaskedLM: set(),
-    GeneformerCellClassifier: {"num_classes", "classes", "pooling", "head_layers", "head_dropout"},
+    GeneformerCellClassifier: {
+        "num_classes",
+        "classes",
+        "pooling",
+        "head_layers",
+        "head_dropout",
+        "task",
+    },
     GeneformerGeneClassifier: {"num_classes", "classes", "head_layers", "head_dropout"},
 }
 """Arguments of each head that `from_preset` takes."""
@@ -62,6 +70,8 @@ def save_preset(model, directory, vocabulary=None):
         backbone["special_token_ids"] = sorted(vocabulary.special_tokens.values())
     with publish_directory(directory, is_replaceable) as partial:
         _save_weights(model, partial / WEIGHTS_FILE)
+        if getattr(model, "calibration", None) is not None:
+            model.calibration.save(partial)
         if vocabulary is not None:
             vocabulary.save(partial / VOCABULARY_DIRECTORY)
         description = {
@@ -113,6 +123,8 @@ def load_saved(directory, dtype=None):
         _backbone_config(config)["dtype"] = dtype
     model = MODEL_CLASSES[description["model"]].from_config(config)
     model.load_weights(weights)
+    if isinstance(model, GeneformerCellClassifier):
+        model.calibration = Calibration.load(directory)
     return model
 
 

@@ -21,7 +21,7 @@ def train(
     """Train a compiled model, step by step.
 
     Args:
-        model: a compiled Keras model with the metric `accuracy`.
+        model: a compiled Keras model.
         batches: with labels or masking; the first pass is its epoch in hand.
         steps: batches to train on; a pass may end early.
         step: a compiled step. Default: the model's own, compiled here.
@@ -44,6 +44,8 @@ def train(
             for batch in _read_ahead(record):
                 rate = float(model.optimizer.learning_rate)
                 record.after(step(batch), rate)
+                if record.stopped:
+                    break
     finally:
         record.close()
     return record.history()

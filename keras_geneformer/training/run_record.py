@@ -29,7 +29,8 @@ class RunRecord:
             second (real ones, not padded ones) and the share of padding.
         description: of the bar.
         after_epoch: called with the epoch's number (from 1) after each pass, and after the last
-            step; what it returns is written beside the last step of the epoch.
+            step; what it returns is written beside the last step of the epoch. A true `stop` among
+            it ends the run.
         checkpoints: where the state is kept, and from where it is taken up again.
         checkpoint_every: steps from one checkpoint to the next. One is also made after the last
             step, and when the process is told to end.
@@ -39,6 +40,7 @@ class RunRecord:
     Attributes:
         done: steps done.
         rows: one dict a step.
+        stopped: whether `after_epoch` ended the run before its last step.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class RunRecord:
         self.checkpoints = checkpoints
         self.checkpoint_every = checkpoint_every
         self.ending = ending
+        self.stopped = False
         self.rows: list[dict[str, Any]]
         self.done, self.rows = (0, []) if checkpoints is None else checkpoints.restore(model)
         self._log = None if log is None else log(self.rows)
@@ -105,7 +108,9 @@ class RunRecord:
             raise FloatingPointError(_not_finite(row, rate, names, self.checkpoints))
         self.done += 1
         if (index + 1 == self._epoch_length or self.done == self.steps) and self.after_epoch:
-            row |= self.after_epoch(row["epoch"])
+            found = dict(self.after_epoch(row["epoch"]))
+            self.stopped = bool(found.pop("stop", False))
+            row |= found
         if self._log is not None:
             self._log.add(row)
         self._show(row, len(cells), tokens, self.batches.padded_tokens(epoch, index))
@@ -119,7 +124,7 @@ class RunRecord:
 
     def close(self) -> None:
         """End the bar and the log."""
-        if self.done == self.steps:
+        if self.done == self.steps or self.stopped:
             self._bar.total = self._bar.n
             self._bar.refresh()
         self._bar.close()
@@ -135,9 +140,9 @@ class RunRecord:
         self._padded += padded
         pace = self._real / (time.perf_counter() - self._began)
         self._bar.set_postfix(
-            {
-                "loss": f"{row['loss']:.3f}",
-                "accuracy": f"{row['accuracy']:.1%}",
+            {"loss": f"{row['loss']:.3f}"}
+            | ({"accuracy": f"{row['accuracy']:.1%}"} if "accuracy" in row else {})
+            | {
                 "tokens/s": f"{pace:,.0f}",
                 "padding": f"{1 - self._real / self._padded:.0%}",
             },

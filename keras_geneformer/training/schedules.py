@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
-DECAYS = ("linear", "cosine", "constant")
+DECAYS = ("linear", "cosine", "polynomial", "constant")
+_LAST = 1e-7
+"""Where `"polynomial"` ends, as transformers' `get_polynomial_decay_schedule_with_warmup`."""
 
 
 @keras.saving.register_keras_serializable(package="keras_geneformer")
@@ -14,7 +16,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         peak: the highest learning rate, reached after `warmup_steps`.
         total_steps: at this step the rate is 0 again.
         warmup_steps: steps of the rise.
-        decay: `"linear"`, `"cosine"` or `"constant"` (no fall).
+        decay: `"linear"`, `"cosine"`, `"polynomial"` (linear, to 1e-7) or `"constant"` (no fall).
 
     Example:
         >>> schedule = WarmupSchedule(1e-3, total_steps=10, warmup_steps=2)
@@ -46,6 +48,9 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         left = ops.clip(left, 0.0, 1.0)
         if self.decay == "cosine":
             left = 0.5 * (1.0 - ops.cos(left * 3.141592653589793))
+        elif self.decay == "polynomial":
+            last = min(_LAST / self.peak, 1.0)
+            left = last + (1.0 - last) * left
         elif self.decay == "constant":
             left = ops.ones_like(left)
         return self.peak * ops.where(step < self.warmup_steps, rise, left)
