@@ -23,7 +23,7 @@ class GeneEmbeddings(keras.layers.Layer):
 
     Inputs: `token_ids`, int32 of shape `(batch, length)`, and for rows of several cells
     `positions`, int32 of the same shape: the rank of each token in its own cell, from 0.
-    Output: shape `(batch, length, hidden_dim)`.
+    Output: shape `(batch, length, hidden_dim)`; without dropout where `trainable` is False.
 
     Example:
         >>> import numpy as np
@@ -85,7 +85,7 @@ class GeneEmbeddings(keras.layers.Layer):
         x = self.token_embedding(token_ids)
         x = x + ops.cast(self._ranks(token_ids, positions) + self.segment_table[0], x.dtype)
         x = self.normalization(x)
-        return self.dropout(x, training=training)
+        return self.dropout(x, training=training if self.trainable else False)
 
     def _ranks(self, token_ids, positions):
         """The embedding of each token's position."""

@@ -27,6 +27,9 @@ class EncoderBlock(keras.layers.Layer):
     that are encoded, where not all are.
     Output: the shape of `x`, or `(batch, places, hidden_dim)`.
 
+    A block whose attribute `trainable` is False computes as at inference, without dropout, also
+    while the layers above it train.
+
     While training, a block whose attribute `recompute` is true (it is False at first, and no part
     of the configuration) keeps its input alone, and computes the rest again in the backward pass.
 
@@ -101,6 +104,8 @@ class EncoderBlock(keras.layers.Layer):
 
     def call(self, x, padding_mask=None, cell_numbers=None, positions=None, training=None):
         """Encode `x` once more, at every token or those at `positions`."""
+        if not self.trainable:
+            training = False
         others = (padding_mask, cell_numbers, positions, training)
         if self.recompute and training:
             return recomputed(self, lambda x: self._encode(x, *others), x)

@@ -1,5 +1,7 @@
 """The optimizer of the published runs."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -21,31 +23,56 @@ class PublishedAdamW(keras.optimizers.AdamW):
         gradients_are_global: whether the gradients it is given are already summed over all devices
             of a `tf.distribute` strategy, as `PretrainingModel` does before they are clipped.
             Otherwise they are summed here, as Keras does.
+        rates: by what the learning rate of a variable is multiplied, its weight decay included, by
+            the variable's path; 1 for those not named. To be set before the first step.
+        began: after how many steps a variable began to learn, by its path; 0 for those not named.
+            The bias of its moments is corrected for the steps since.
+        paths: of the variables it was built on.
+
+    These belong to a run, and are no part of the configuration.
 
     Example:
-        >>> optimizer = PublishedAdamW(1e-3, weight_decay=0.001)
+        >>> optimizer = PublishedAdamW(1e-3, weight_decay=0.001, epsilon=1e-8)
         >>> weight = keras.Variable([1.0, 1.0])
         >>> optimizer.apply([keras.ops.array([1e-9, 1.0])], [weight])
-        >>> keras.ops.convert_to_numpy(weight).round(5).tolist()
+        >>> [round(float(value), 5) for value in keras.ops.convert_to_numpy(weight)]
         [0.99991, 0.999]
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019); torch.optim.
     """
 
     gradients_are_global = False
+    rates: Mapping[str, float] = MappingProxyType({})
+    began: Mapping[str, int] = MappingProxyType({})
+    paths: tuple[str, ...] = ()
+
+    def build(self, variables):
+        """Make the moments of these variables."""
+        if not self.built:
+            self.paths = tuple(variable.path for variable in variables)
+        super().build(variables)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         if self.gradients_are_global:
             return list(grads_and_vars)
         return super()._all_reduce_sum_gradients(grads_and_vars)
 
+    def _apply_weight_decay(self, variables):
+        if not self.rates:
+            super()._apply_weight_decay(variables)
+
     def update_step(self, gradient, variable, learning_rate):
         """One weight's step, from its gradient."""
+        index = self._get_variable_index(variable)
+        path = self.paths[index]
         rate = ops.cast(learning_rate, variable.dtype)
+        if self.rates:
+            rate = rate * self.rates.get(path, 1.0)
+            if self.weight_decay and self._use_weight_decay(variable):
+                self.assign_sub(variable, variable * (rate * self.weight_decay))
         gradient = ops.cast(gradient, variable.dtype)
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        first = self._momentums[self._get_variable_index(variable)]
-        second = self._velocities[self._get_variable_index(variable)]
+        step = ops.cast(self.iterations + 1 - self.began.get(path, 0), variable.dtype)
+        first, second = self._momentums[index], self._velocities[index]
         self.assign_add(first, (gradient - first) * (1 - self.beta_1))
         self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
         first_correction = 1 - ops.power(ops.cast(self.beta_1, variable.dtype), step)
