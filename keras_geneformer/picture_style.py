@@ -59,6 +59,12 @@ def cycled(values: tuple[str, ...], number: int) -> list[str]:
     return [values[index % len(values)] for index in range(number)]
 
 
+def clipped(name: object, length: int) -> str:
+    """A name as text, its end replaced by an ellipsis where it is longer than `length`."""
+    text = str(name)
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
 def write_picture(figure: Any, path: str | Path) -> Path:
     """Saves the picture beside `path` and renames it, so that no half picture is left."""
     path = Path(path)

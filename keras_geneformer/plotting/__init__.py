@@ -9,9 +9,34 @@ more classes than colours.
 matplotlib comes with the extra `plot` and is imported at the first picture.
 """
 
-from keras_geneformer.plotting.cell_maps import embedding_map, umap_coordinates
+from keras_geneformer.plotting.cell_maps import (
+    embedding_map,
+    truth_and_prediction,
+    umap_coordinates,
+)
+from keras_geneformer.plotting.changes import change_bars
+from keras_geneformer.plotting.class_curves import precision_recall_curves, roc_curves
+from keras_geneformer.plotting.class_scores import class_recall
 from keras_geneformer.plotting.confusion import confusion_matrix
 from keras_geneformer.plotting.genes import gene_bars
+from keras_geneformer.plotting.learning import learning_curves
 from keras_geneformer.plotting.losses import loss_curve
+from keras_geneformer.plotting.methods import comparison_bars, fold_scores
+from keras_geneformer.plotting.reliability import reliability_diagram
 
-__all__ = ["confusion_matrix", "embedding_map", "gene_bars", "loss_curve", "umap_coordinates"]
+__all__ = [
+    "change_bars",
+    "class_recall",
+    "comparison_bars",
+    "confusion_matrix",
+    "embedding_map",
+    "fold_scores",
+    "gene_bars",
+    "learning_curves",
+    "loss_curve",
+    "precision_recall_curves",
+    "reliability_diagram",
+    "roc_curves",
+    "truth_and_prediction",
+    "umap_coordinates",
+]

@@ -1,6 +1,5 @@
 """Cells as points in two dimensions."""
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,10 @@ from keras_geneformer.picture_style import (
     MARKERS,
     QUIET,
     SMALL,
+    TEXT,
+    clipped,
     empty_picture,
+    style_axes,
     write_picture,
 )
 
@@ -100,7 +102,7 @@ def embedding_map(
             linewidth=0.3,
             marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             edgecolor="white",
-            label=f"{textwrap.shorten(str(name), 30, placeholder='…')} ({chosen.sum()})",
+            label=f"{clipped(name, 30)} ({chosen.sum()})",
         )
     axes.set_xticks([])
     axes.set_yticks([])
@@ -114,6 +116,77 @@ def embedding_map(
         labelcolor=INK,
         handletextpad=0.3,
         columnspacing=1.2,
+    )
+    for handle in legend.legend_handles:
+        handle.set_sizes([26.0])
+    return write_picture(figure, path)
+
+
+def truth_and_prediction(
+    coordinates: pd.DataFrame,
+    predictions: pd.DataFrame,
+    path: str | Path,
+    *,
+    title: str = "",
+) -> Path:
+    """Draws the same cells twice, coloured by their true class and by the predicted one.
+
+    Args:
+        coordinates: one row a cell, the first two columns are x and y (`umap_coordinates`).
+        predictions: in the same order, with columns `true` and `label`.
+        path: the png to write.
+        title: above the picture.
+
+    Returns:
+        `path`. The legend has, after each class, its cells in truth and in prediction.
+
+    Raises:
+        ValueError: if there are not as many rows in both, none, or a column is missing.
+        ImportError: if matplotlib is not installed.
+    """
+    missing = [name for name in ("true", "label") if name not in predictions]
+    if missing or len(predictions) != len(coordinates) or coordinates.empty:
+        raise ValueError(
+            "two maps of cells need columns 'true' and 'label' and as many rows as coordinates, "
+            f"but got {len(coordinates)} rows of coordinates and {len(predictions)} of predictions "
+            f"with columns {list(map(str, predictions.columns))}"
+        )
+    x, y = (coordinates.iloc[:, column].to_numpy(dtype=float) for column in (0, 1))
+    kinds = [predictions[name].astype(str).to_numpy() for name in ("true", "label")]
+    counts = pd.DataFrame({side: pd.Series(kind).value_counts() for side, kind in enumerate(kinds)})
+    counts = counts.fillna(0).astype(int).sort_values(0, ascending=False, kind="stable")
+    columns = 2 if len(counts) > 3 else 1
+    figure, axes = empty_picture(2.75 + 0.17 * -(-len(counts) // columns), title, square=True)
+    axes.remove()
+    grid = figure.add_gridspec(1, 2)
+    size = float(np.clip(4000 / len(x), 1.5, 12))
+    for side, (kind, name) in enumerate(zip(kinds, ("truth", "prediction"))):
+        axes = figure.add_subplot(grid[side])
+        style_axes(axes, square=True)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(name, fontsize=TEXT, color=INK)
+        for number, label in enumerate(counts.index):
+            chosen = kind == label
+            shown = clipped(label, 22)
+            axes.scatter(
+                x[chosen],
+                y[chosen],
+                s=size,
+                color=COLOURS[number % len(COLOURS)],
+                marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
+                linewidth=0.2,
+                edgecolor="white",
+                label=None if side else f"{shown} ({counts.loc[label, 0]}, {counts.loc[label, 1]})",
+            )
+    legend: Any = figure.legend(
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=SMALL,
+        frameon=False,
+        labelcolor=INK,
+        handletextpad=0.3,
+        columnspacing=1.0,
     )
     for handle in legend.legend_handles:
         handle.set_sizes([26.0])

@@ -1,6 +1,5 @@
 """Which classes are taken for which."""
 
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +10,23 @@ from keras_geneformer.picture_style import (
     SMALL,
     TEXT,
     WIDTH,
+    clipped,
     empty_picture,
     write_picture,
 )
 
 
-def confusion_matrix(confusion: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def confusion_matrix(
+    confusion: pd.DataFrame, path: str | Path, *, title: str = "", normalised: bool = False
+) -> Path:
     """Draws a confusion matrix: shade is the share of the row, the number is the count of cells.
 
     Args:
         confusion: counts; rows are true labels, columns predicted ones, in the same order.
         path: the png to write.
         title: above the picture.
+        normalised: write the share of the row, in per cent, instead of the count; shares that
+            round to 0 are left out.
 
     Returns:
         `path`.
@@ -37,17 +41,20 @@ def confusion_matrix(confusion: pd.DataFrame, path: str | Path, *, title: str = 
     number = len(counts)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    rows = [textwrap.shorten(str(name), 30, placeholder="…") for name in confusion.index]
-    columns = [textwrap.shorten(str(name), 30, placeholder="…") for name in confusion.columns]
+    shown = 100 * shares if normalised else counts
+    rows = [clipped(name, 30) for name in confusion.index]
+    columns = [clipped(name, 30) for name in confusion.columns]
     width = max(WIDTH, 2.2 + 0.27 * number)
     figure, axes = empty_picture(width - 0.1, title, width=width)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    text = float(np.clip((80 if counts.max() < 100 else 64) / number, 4.5, TEXT))
-    for row, column in np.argwhere(counts > 0):
+    # As large as the widest number leaves room for in a square of the matrix.
+    square = 72 * (width - 2.1) / number
+    text = float(np.clip(0.85 * square / (0.62 * len(f"{shown.max():.0f}")), 4.5, TEXT))
+    for row, column in np.argwhere(np.rint(shown) > 0):
         axes.text(
             column,
             row,
-            f"{counts[row, column]:.0f}",
+            f"{shown[row, column]:.0f}",
             ha="center",
             va="center",
             fontsize=text,
@@ -60,5 +67,5 @@ def confusion_matrix(confusion: pd.DataFrame, path: str | Path, *, title: str = 
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="both", length=0)
     axes.set_xlabel("predicted", fontsize=TEXT, color=INK)
-    axes.set_ylabel("true", fontsize=TEXT, color=INK)
+    axes.set_ylabel("true (% of the row)" if normalised else "true", fontsize=TEXT, color=INK)
     return write_picture(figure, path)

@@ -1,0 +1,77 @@
+"""Whether cells called with 90% are right nine times of ten."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_geneformer.picture_style import (
+    COLOURS,
+    INK,
+    QUIET,
+    RULE,
+    TEXT,
+    empty_picture,
+    style_axes,
+    write_picture,
+)
+
+
+def reliability_diagram(table: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+    """Draws accuracy against confidence, bin by bin, and below how many cells each bin has.
+
+    The expected calibration error (ECE), the mean distance of the two over cells (Guo et al.,
+    ICML 2017), stands in the picture.
+
+    Args:
+        table: one row a bin: `confidence` (mean), `accuracy` and `cells`; empty bins may be there.
+        path: the png to write.
+        title: above the picture.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: if a column is missing or no bin has a cell.
+        ImportError: if matplotlib is not installed.
+    """
+    missing = [name for name in ("confidence", "accuracy", "cells") if name not in table]
+    if missing or not (table["cells"] > 0).any():
+        raise ValueError(
+            "a reliability diagram needs columns confidence, accuracy and cells and a bin with "
+            f"cells, but the table has {len(table)} rows and columns "
+            f"{list(map(str, table.columns))}"
+        )
+    bins = table[table["cells"] > 0].sort_values("confidence")
+    confidence, accuracy, cells = (
+        bins[name].to_numpy(dtype=float) for name in ("confidence", "accuracy", "cells")
+    )
+    error = float((cells * np.abs(accuracy - confidence)).sum() / cells.sum())
+    figure, axes = empty_picture(5.2, title)
+    axes.remove()
+    grid = figure.add_gridspec(2, 1, height_ratios=[3.2, 1])
+    upper = figure.add_subplot(grid[0])
+    lower = figure.add_subplot(grid[1], sharex=upper)
+    for each in (upper, lower):
+        style_axes(each)
+        each.grid(color=RULE, linewidth=0.8)
+    upper.plot([0, 1], [0, 1], color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)))
+    upper.vlines(confidence, confidence, accuracy, color=COLOURS[1], linewidth=3, alpha=0.5)
+    upper.plot(confidence, accuracy, "o-", color=COLOURS[0], markersize=5, linewidth=1.4)
+    upper.text(
+        0.03,
+        0.95,
+        f"ECE {error:.3f}\n{cells.sum():.0f} cells",
+        transform=upper.transAxes,
+        va="top",
+        fontsize=TEXT,
+        color=INK,
+    )
+    upper.set_xlim(-0.02, 1.02)
+    upper.set_ylim(-0.02, 1.02)
+    upper.set_ylabel("accuracy", fontsize=TEXT, color=INK)
+    upper.tick_params(labelbottom=False)
+    lower.bar(confidence, cells, width=0.025, color=COLOURS[0])
+    lower.set_ylabel("cells", fontsize=TEXT, color=INK)
+    lower.set_xlabel("confidence (probability of the label)", fontsize=TEXT, color=INK)
+    return write_picture(figure, path)
