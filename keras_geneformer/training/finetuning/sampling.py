@@ -34,7 +34,7 @@ def resample(targets: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
     """
     if kind not in ("upsample", "downsample"):
         raise ValueError(f"Received sampling={kind!r}; expected 'upsample' or 'downsample'.")
-    _, members = _members(targets)
+    members = _members(targets)
     sizes = [len(rows) for rows in members]
     size = max(sizes) if kind == "upsample" else min(sizes)
     rng = np.random.default_rng(seed)
@@ -90,7 +90,7 @@ def balanced_plan(
         raise ValueError(
             f"A cell of {lengths.max()} tokens is above the last bucket, {buckets[-1]}."
         )
-    _, members = _members(targets)
+    members = _members(targets)
     batches = -(-len(lengths) // batch_size)
     shares = _shares(len(members), batches, batch_size, rng)
     rows, batch_of = [], []
@@ -109,14 +109,14 @@ def balanced_plan(
     return plan.shuffled(rng).with_unlike_first()
 
 
-def _members(targets: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The classes, and the rows of each."""
+def _members(targets: np.ndarray) -> list[np.ndarray]:
+    """The rows of each class."""
     targets = np.asarray(targets)
     if not len(targets):
         raise ValueError("There are no cells to sample from.")
-    classes, codes, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(targets, return_inverse=True, return_counts=True)
     by_class = np.argsort(codes, kind="stable")
-    return classes, np.split(by_class, np.cumsum(counts)[:-1])
+    return np.split(by_class, np.cumsum(counts)[:-1])
 
 
 def _drawn(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

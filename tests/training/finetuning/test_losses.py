@@ -9,7 +9,7 @@ from keras import ops
 from sklearn.metrics import log_loss
 from sklearn.utils import compute_sample_weight
 
-from keras_geneformer.training.finetuning.losses import LOSSES, LOSSES_OF, huber, make_loss
+from keras_geneformer.training.finetuning.losses import LOSSES_OF, huber, make_loss
 
 pytestmark = pytest.mark.tensors
 
@@ -62,30 +62,57 @@ def reference(name, several, of_class, smoothing, gamma):
     return (WEIGHTS * terms).sum() / (WEIGHTS * of_class[LABELS]).sum()
 
 
+def compiled(function):
+    """Eagerly JAX would compile every operation by itself, which takes longer than all at once."""
+    if keras.config.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
+def labels_of(task):
+    return {"single-label": LABELS, "multi-label": SEVERAL, "regression": SEVERAL[..., :1]}[task]
+
+
 CASES = [
-    (task, name, smoothing)
+    (task, name, plain)
     for task in ("single-label", "multi-label")
     for name in LOSSES_OF[task]
-    for smoothing in (0.0, 0.1)
-    if not (name == "dice" and smoothing)
+    for plain in (True, False)
 ]
 
 
-@pytest.mark.parametrize(("task", "name", "smoothing"), CASES)
-@pytest.mark.parametrize("of_class", [None, OF_CLASS], ids=["", "class weights"])
-def test_a_loss_is_its_reference(task, name, smoothing, of_class):
-    loss = make_loss(
-        name,
-        task=task,
-        num_classes=CLASSES,
-        class_weights=of_class,
-        label_smoothing=smoothing,
-        focal_gamma=1.5,
+def smoothing_of(name, plain):
+    return 0.0 if plain or name == "dice" else 0.1
+
+
+@pytest.fixture(scope="module")
+def values():
+    losses = {
+        (task, name, plain): make_loss(
+            name,
+            task=task,
+            num_classes=CLASSES,
+            class_weights=None if plain else OF_CLASS,
+            label_smoothing=smoothing_of(name, plain),
+            focal_gamma=1.5,
+        )
+        for task, name, plain in CASES
+    }
+    every = compiled(
+        lambda scores, weights: [
+            loss(labels_of(task), scores, weights) for (task, _, _), loss in losses.items()
+        ]
     )
-    several = task == "multi-label"
-    value = float(loss(SEVERAL if several else LABELS, SCORES, WEIGHTS))
-    weights = np.ones(CLASSES) if of_class is None else of_class.astype("float64")
-    assert value == pytest.approx(reference(name, several, weights, smoothing, 1.5), rel=2e-5)
+    return dict(zip(losses, map(float, every(SCORES, WEIGHTS))))
+
+
+@pytest.mark.parametrize(("task", "name", "plain"), CASES)
+def test_a_loss_is_its_reference(values, task, name, plain):
+    of_class = np.ones(CLASSES) if plain else OF_CLASS.astype("float64")
+    expected = reference(name, task == "multi-label", of_class, smoothing_of(name, plain), 1.5)
+    assert values[task, name, plain] == pytest.approx(expected, rel=2e-5)
 
 
 def test_cross_entropy_is_that_of_scikit_learn():
@@ -97,11 +124,16 @@ def test_cross_entropy_is_that_of_scikit_learn():
         labels=range(CLASSES),
         sample_weight=compute_sample_weight(dict(enumerate(OF_CLASS)), labels),
     )
-    assert float(loss(LABELS, SCORES, np.ones((3, 5)))) == pytest.approx(expected, rel=1e-5)
+    assert float(compiled(loss)(LABELS, SCORES, np.ones((3, 5)))) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_values_are_those_of_torch():
-    torch = pytest.importorskip("torch")
+    if keras.config.backend() != "torch":
+        pytest.skip("importing torch beside another backend takes longer than the test")
+    import torch
+
     scores, labels = torch.tensor(SCORES).reshape(-1, CLASSES), torch.tensor(LABELS).ravel().long()
     several = torch.tensor(SEVERAL).reshape(-1, CLASSES)
     theirs = torch.nn.CrossEntropyLoss(weight=torch.tensor(OF_CLASS), label_smoothing=0.1)
@@ -119,64 +151,77 @@ def test_values_are_those_of_torch():
         assert float(ours(SEVERAL[..., 0], SCORES[..., :1])) == pytest.approx(expected, rel=1e-5)
 
 
-def gradients(loss, labels, scores, weights):
-    """The gradient of a loss by the scores, on the backend in use."""
-    backend = keras.config.backend()
-    if backend == "tensorflow":
+def value_and_gradient(loss, labels, scores, weights):
+    """A loss and its gradient by the scores, on the backend in use."""
+    if keras.config.backend() == "jax":
+        import jax
+
+        return jax.value_and_grad(loss, argnums=1)(labels, scores, weights)
+    if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
         given = tf.convert_to_tensor(scores)
         with tf.GradientTape() as tape:
             tape.watch(given)
             value = loss(labels, given, weights)
-        return tape.gradient(value, given).numpy()
-    if backend == "jax":
-        import jax
-
-        return np.asarray(jax.grad(lambda given: loss(labels, given, weights))(scores))
+        return value, tape.gradient(value, given)
     import torch
 
     given = torch.tensor(scores, requires_grad=True)
-    loss(labels, given, weights).backward()
-    return given.grad.numpy()
+    value = loss(labels, given, weights)
+    value.backward()
+    return value.detach(), given.grad
 
 
-def task_of(name):
-    return "regression" if name in LOSSES_OF["regression"] else "single-label"
+GRADIENTS = [
+    *(("single-label", name) for name in LOSSES_OF["single-label"]),
+    *(("regression", name) for name in LOSSES_OF["regression"]),
+    ("multi-label", "focal"),
+]
 
 
-@pytest.mark.parametrize(
-    ("task", "name"), [(task_of(name), name) for name in LOSSES] + [("multi-label", "focal")]
-)
-def test_what_has_weight_0_does_not_count_whatever_it_is(task, name):
-    single = task == "single-label"
-    width = 1 if task == "regression" else CLASSES
-    labels = LABELS.copy() if single else SEVERAL[..., :width].copy()
-    scores, weights = SCORES[..., :width].copy(), WEIGHTS.copy()
+@pytest.fixture(scope="module")
+def spoilt():
+    """Values and gradients as they are, with nonsense at weight 0, and with no weight at all."""
+
+    @compiled
+    def every(labels, scores, weights):
+        return {
+            (task, name): value_and_gradient(
+                make_loss(name, task=task, focal_gamma=0.5),
+                labels[task],
+                scores[..., : labels[task].shape[-1] if task == "regression" else CLASSES],
+                weights,
+            )
+            for task, name in GRADIENTS
+        }
+
+    labels = {task: labels_of(task).copy() for task in LOSSES_OF}
+    scores, weights = SCORES.copy(), WEIGHTS.copy()
     weights[0, :3] = 0.0
-    loss = make_loss(name, task=task, focal_gamma=0.5)
-    value = float(loss(labels, scores, weights))
-    gradient = gradients(loss, labels, scores, weights)
+    # Scores far out, on the right side and on the wrong one, have gradients too.
+    scores[1, 0, 0], scores[1, 1, 0] = 200.0, -200.0
+    weights[1, :2] = 1.0
+    plain = every(labels, scores, weights)
+    nothing = every(labels, scores, np.zeros_like(weights))
     scores[0, 0], scores[0, 1], scores[0, 2] = np.nan, np.inf, -np.inf
-    labels[0, 0] = -100 if single else np.nan
-    assert float(loss(labels, scores, weights)) == value
-    spoilt = gradients(loss, labels, scores, weights)
-    np.testing.assert_array_equal(spoilt, gradient)
-    assert not spoilt[0, :3].any()
-    assert np.abs(spoilt).sum() > 0
-    nothing = np.zeros_like(weights)
-    assert float(loss(labels, scores, nothing)) == 0.0
-    assert not gradients(loss, labels, scores, nothing).any()
+    for task in LOSSES_OF:
+        labels[task][0, 0] = -100 if task == "single-label" else np.nan
+    return plain, every(labels, scores, weights), nothing
 
 
-@pytest.mark.parametrize(
-    ("task", "name"), [(task_of(name), name) for name in LOSSES] + [("multi-label", "focal")]
-)
-def test_gradients_of_scores_far_out_are_finite(task, name):
-    scores = np.array([[200.0, -200.0], [-200.0, 200.0], [0.0, 0.0]], dtype="float32")
-    labels = np.array([0, 0, 1], dtype="int32") if task == "single-label" else scores / 200.0 > 0
-    gradient = gradients(make_loss(name, task=task), labels, scores, np.ones(3, dtype="float32"))
+@pytest.mark.parametrize(("task", "name"), GRADIENTS)
+def test_what_has_weight_0_does_not_count_whatever_it_is(spoilt, task, name):
+    (value, gradient), (of_nonsense, its_gradient), (none, no_gradient) = (
+        [np.asarray(result) for result in results[task, name]] for results in spoilt
+    )
+    assert of_nonsense == value
+    np.testing.assert_array_equal(its_gradient, gradient)
     assert np.isfinite(gradient).all()
+    assert not gradient[0, :3].any()
+    assert np.abs(gradient).sum() > 0
+    assert none == 0.0
+    assert not no_gradient.any()
 
 
 def test_a_missing_label_of_several_leaves_the_others():
@@ -184,8 +229,8 @@ def test_a_missing_label_of_several_leaves_the_others():
     weights[..., 1] = 0.0
     loss = make_loss("binary_cross_entropy", task="multi-label")
     without = [0, 2, 3]
-    expected = float(loss(SEVERAL[..., without], SCORES[..., without]))
-    assert float(loss(SEVERAL, SCORES, weights)) == pytest.approx(expected, rel=1e-6)
+    expected = float(compiled(loss)(SEVERAL[..., without], SCORES[..., without]))
+    assert float(compiled(loss)(SEVERAL, SCORES, weights)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_huber_is_linear_beyond_delta():
@@ -200,7 +245,8 @@ def test_a_loss_goes_into_compile():
 
 
 def test_half_precision_scores_are_taken_in_float32():
-    value = make_loss("cross_entropy")(LABELS, ops.cast(SCORES, "bfloat16"))
+    loss = compiled(make_loss("cross_entropy"))
+    value = loss(LABELS, ops.cast(SCORES, "bfloat16"), WEIGHTS)
     assert keras.backend.standardize_dtype(value.dtype) == "float32"
 
 
