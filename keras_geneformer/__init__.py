@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _CONTENTS: dict[str, dict[str, str]] = {
     "tokenization": {
         "GeneVocabulary": "genes.vocabulary",
+        "read_gene_classes": "genes.gene_lists",
         "GeneMedians": "medians.gene_medians",
         "fit_medians": "medians.median_fitting",
         "Orthologs": "genes.orthologs",
@@ -43,6 +44,8 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "run_recipe": "recipes.running",
         "named_recipe": "recipes",
         "finetune_cells": "finetuning.cell_finetuning",
+        "finetune_genes": "finetuning.gene_finetuning",
+        "predict_genes": "finetuning.gene_prediction",
         "predict": "finetuning.prediction",
     },
     "analysis": {
@@ -57,10 +60,15 @@ _HOME = {
     for name, module in names.items()
 }
 
+_MODULES = ("plotting", "sklearn", "studies")
+"""Modules that `import keras_geneformer` alone is enough for: `keras_geneformer.sklearn`, say."""
+
 __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)
@@ -69,4 +77,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

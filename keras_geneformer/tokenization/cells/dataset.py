@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pandas as pd
@@ -160,8 +160,24 @@ class CellDataset(CellOperations):
     def __len__(self) -> int:
         return len(self._lists)
 
-    def __getitem__(self, i: int) -> np.ndarray:
-        return self._lists[i]
+    @property
+    def shape(self) -> tuple[int]:
+        """(cells,): with it, scikit-learn slices a dataset as it does an array."""
+        return (len(self),)
+
+    @overload
+    def __getitem__(self, i: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, i: "slice | Sequence[int] | np.ndarray | tuple") -> "CellDataset": ...
+
+    def __getitem__(self, i: Any) -> "np.ndarray | CellDataset":
+        """The token ids of one cell; or of a slice, positions or a mask, those cells (`subset`)."""
+        if isinstance(i, (int, np.integer)):
+            return self._lists[i]  # type: ignore[index]
+        # scikit-learn asks for rows of whatever number of dimensions: (rows, ...).
+        rows = i[0] if isinstance(i, tuple) and len(i) == 2 and i[1] is Ellipsis else i
+        return self.subset(np.arange(len(self))[rows] if isinstance(rows, slice) else rows)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self._lists[i] for i in range(len(self)))
