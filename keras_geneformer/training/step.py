@@ -30,9 +30,7 @@ def compile_step(model: Any, batch: tuple, training: bool = True) -> Step:
 
         if training:
             model.optimizer.build(model.trainable_variables)
-        signature = tf.nest.map_structure(
-            lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), batch
-        )
+        signature = tf.nest.map_structure(_spec, batch)
         graph = tf.function(
             lambda *data: (model.train_step if training else model.test_step)(data),
             input_signature=signature,
@@ -95,11 +93,7 @@ def compile_distributed_step(
     replicas = distribution.devices // distribution.part[1]
 
     @tf.function(
-        input_signature=[
-            tf.nest.map_structure(
-                lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), (batch,) * replicas
-            )
-        ],
+        input_signature=[tf.nest.map_structure(_spec, (batch,) * replicas)],
         autograph=False,
     )
     def graph(shares: tuple) -> dict:
@@ -124,3 +118,11 @@ def compile_distributed_step(
         return tf.nest.map_structure(rows, batch)
 
     return tensorflow_step
+
+
+def _spec(array: Any) -> Any:
+    """The type of an array in every batch: rows and length vary, the width of states does not."""
+    import tensorflow as tf
+
+    width = [array.shape[-1]] if array.ndim > 2 else []
+    return tf.TensorSpec([None] * (array.ndim - len(width)) + width, array.dtype)

@@ -1,9 +1,9 @@
 """Fine-tuning: from labelled cells to a model that labels cells."""
 
-import logging
+import dataclasses
 import os
-import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -11,95 +11,84 @@ import numpy as np
 import pandas as pd
 
 from keras_geneformer.data.compatibility import check_vocabulary
-from keras_geneformer.data.inference import compile_forward
-from keras_geneformer.data.loader import CellBatches
 from keras_geneformer.models.backbone_of import backbone_of, copy_backbone
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.presets import is_replaceable
 from keras_geneformer.tokenization.publishing import check_destination
-from keras_geneformer.training.finetuning.freezing import freeze_backbone
+from keras_geneformer.training.distribution import Distribution, connect
+from keras_geneformer.training.finetuning.batches import TargetBatches
+from keras_geneformer.training.finetuning.class_weights import class_weights
+from keras_geneformer.training.finetuning.finetune_result import FinetuneResult
+from keras_geneformer.training.finetuning.held_out import HeldOut, calibrated
+from keras_geneformer.training.finetuning.labels import CellLabels, read_labels
+from keras_geneformer.training.finetuning.losses import LOSSES_OF, make_loss
 from keras_geneformer.training.finetuning.output import kept_vocabulary, write_output
-from keras_geneformer.training.finetuning.prediction import class_probabilities, prediction_table
-from keras_geneformer.training.loop import train
-from keras_geneformer.training.metrics import classification_metrics, confusion_table
-from keras_geneformer.training.optimizers import adamw
-from keras_geneformer.training.schedules import WarmupSchedule
-from keras_geneformer.training.splits import split_by_cell, split_by_group
-
-_logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FinetuneResult:
-    """What fine-tuning leaves behind."""
-
-    model: GeneformerCellClassifier
-    """The classifier, with the weights of the best epoch; its `classes` name the scores."""
-    history: pd.DataFrame
-    """One row a step: `step`, `epoch`, `loss`, `accuracy`, `learning_rate`, and at the last step of
-    each epoch `validation_loss`, `validation_accuracy` and `validation_macro_f1`."""
-    metrics: dict[str, float]
-    """`accuracy` and `macro_f1` on the validation cells."""
-    predictions: pd.DataFrame
-    """One row a validation cell: `true`, `label` (predicted) and `prob_<class>`."""
-    confusion: pd.DataFrame
-    """Validation cells by true class (rows) and predicted class (columns)."""
+from keras_geneformer.training.finetuning.running import run_finetuning
+from keras_geneformer.training.finetuning.sampling import resample
+from keras_geneformer.training.finetuning.settings import FinetuneSettings
+from keras_geneformer.training.finetuning.splitting import split_cells
+from keras_geneformer.training.metrics import confusion_table
 
 
 def finetune_cells(
     model_or_preset: Any,
     cells: Any,
-    label_key: str,
+    label_key: str | Sequence[str],
     *,
-    validation: float | str = 0.1,
-    epochs: int = 1,
-    batch_size: int = 12,
-    learning_rate: float = 5e-4,
-    warmup: float = 0.1,
-    weight_decay: float = 0.001,
-    freeze_layers: int = 0,
-    head_layers: int = 0,
-    pooling: str = "first",
-    seed: int = 0,
-    progress: bool = True,
+    task: str = "single-label",
+    validation: Any = 0.1,
+    test: Any = None,
+    group_key: str | None = None,
+    keep: Mapping[str, Any] | None = None,
+    rare_threshold: float = 0.0,
+    max_cells: int | None = None,
+    calibrate: bool = True,
     output: str | os.PathLike | None = None,
     vocabulary: Any = None,
+    after_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    progress: bool = True,
+    **settings: Any,
 ) -> FinetuneResult:
     """Train a cell classifier on labelled cells, from a pretrained (or random) backbone.
 
     The classifier is built on a copy of the backbone: what was passed in is not changed. The
     weights kept are those of the epoch with the best macro-F1 on the validation cells (with several
-    epochs, that score is therefore somewhat flattering). Global random seeds (of Python, numpy and
-    the backend) are set from `seed`.
+    epochs, that score is therefore somewhat flattering; hold out test cells for one that is not).
+    Global random seeds (of Python, numpy and the backend) are set from `seed`.
 
     Args:
         model_or_preset: a `GeneformerBackbone`, or a model on one (a masked LM, a classifier whose
             head is left behind), or the name or directory of a preset.
         cells: a `CellDataset`.
         label_key: column of `cells.obs` with the classes. Cells without a label (NaN, None) are
-            left out, with a warning that counts them.
+            left out, with a warning that counts them. For other tasks, see `labels.read_labels`.
+        task: `"single-label"`; `"multi-label"`: any number of labels a cell; `"regression"`: a
+            number (drug dose, pseudotime), standardized by the training cells.
         validation: share of every class's cells to hold out; or a column of `cells.obs` (donor,
-            batch) of which whole groups are held out, about a tenth of the cells in all.
-        epochs: passes over the training cells.
-        batch_size: cells a batch.
-        learning_rate: the peak; it rises over `warmup` and falls linearly to 0.
-        warmup: share of the steps on which it rises.
-        weight_decay: decoupled, on everything but biases and LayerNorm.
-        freeze_layers: encoder blocks, from the input, that stay as they are, with the embeddings.
-        head_layers: new encoder blocks between the backbone and the classes.
-        pooling: `"first"` token, as published; `"mean"` over genes; `"cls"`.
-        seed: of the split, the head's weights, the shuffling and dropout.
-        progress: show a bar.
+            batch) of which whole groups are held out, about a tenth of the cells in all; or
+            `{column: values}`; or a list of cell names; or None: the last weights are kept.
+        test: cells that are looked at once, at the end, given in the same ways; None for none.
+        group_key: column of `cells.obs` of which no value may be on two sides of the split; what
+            would leak is refused.
+        keep: the cells that take part: for each obs column named, a value or a list of them.
+        rare_threshold: classes with a smaller share of the cells are left out.
+        max_cells: of each class at most so many cells, drawn by `seed`.
+        calibrate: fit temperature, threshold and distances (`Calibration`) on the validation cells.
         output: a directory to write: the classifier's preset, and history.csv, metrics.json,
-            predictions.csv and confusion.csv beside it.
+            predictions.csv, confusion.csv, parts.csv and run.json beside it.
         vocabulary: the `GeneVocabulary` to keep in `output`; that of a given preset by default.
+        after_epoch: called with the epoch's number and what the validation cells gave.
+        progress: show a bar.
+        **settings: how to train: `epochs`, `batch_size`, `learning_rate`, `loss`, `freeze_layers`
+            and all others of `FinetuneSettings`.
 
     Returns:
         The classifier and how it did.
 
     Raises:
         ValueError: no such column, no labelled cell, one class only, a class with one cell, no
-            group that can be held out, an option out of range, or cells of another vocabulary.
+            group that can be held out, cells on two sides of the split, an option out of range, or
+            cells of another vocabulary.
         FileExistsError: `output` holds something that is not a preset.
         FloatingPointError: the loss is no longer finite.
 
@@ -110,22 +99,21 @@ def finetune_cells(
         >>> result.model.classes
         ['B cell', 'T cell', 'monocyte']
     """
-    labels, labelled = _labels(cells, label_key)
-    if not labelled.all():
-        cells = cells.subset(labelled)
-    classes, targets = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"All labelled cells are of one class ({str(classes[0])!r} in obs[{label_key!r}]): a "
-            "classifier needs two at least."
-        )
-    if epochs < 1 or batch_size < 1:
-        raise ValueError(
-            f"epochs={epochs} and batch_size={batch_size}; expected 1 or more of each."
-        )
-    if not 0.0 <= warmup <= 1.0:
-        raise ValueError(f"warmup is a share of the steps, between 0 and 1, not {warmup}.")
-    training_rows, validation_rows = _split(cells, labels, validation, seed)
+    if task != "single-label" and "loss" not in settings and task in LOSSES_OF:
+        settings["loss"] = LOSSES_OF[task][0]
+    chosen = FinetuneSettings(**settings)
+    labels = read_labels(
+        cells,
+        label_key,
+        task=task,
+        keep=keep,
+        rare_threshold=rare_threshold,
+        max_cells=max_cells,
+        seed=chosen.seed,
+    )
+    split = split_cells(
+        cells, labels, validation=validation, test=test, group_key=group_key, seed=chosen.seed
+    )
     if output is not None:
         check_destination(output, is_replaceable)
     given = backbone_of(model_or_preset)
@@ -139,126 +127,170 @@ def finetune_cells(
     if output is not None:
         vocabulary = kept_vocabulary(model_or_preset, vocabulary, given)
 
-    keras.utils.set_random_seed(seed)
-    backbone = copy_backbone(given)
-    if backbone.vocabulary_checksum is None and cells.vocabulary_checksum is not None:
-        backbone.vocabulary_checksum = cells.vocabulary_checksum
-        backbone.special_token_ids = tuple(sorted(cells.special_tokens.values()))
-    classifier = GeneformerCellClassifier(
-        backbone, classes=classes.tolist(), pooling=pooling, head_layers=head_layers
-    )
-    freeze_backbone(backbone, freeze_layers)
-    batches = CellBatches(
-        cells.subset(training_rows),
-        batch_size=batch_size,
-        labels=targets[training_rows],
-        shuffle=True,
-        seed=seed,
-        max_length=backbone.max_sequence_length,
-    )
-    steps = epochs * len(batches)
-    schedule = WarmupSchedule(learning_rate, steps, round(warmup * steps))
-    classifier.compile(
-        optimizer=adamw(schedule, weight_decay),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-    )
-    held = _Validation(classifier, cells.subset(validation_rows), labels[validation_rows])
-    history = train(
-        classifier,
-        batches,
-        steps,
-        progress=progress,
-        description="fine-tune",
-        after_epoch=held.after_epoch,
-    )
-    classifier.set_weights(held.best_weights)
-    predictions = prediction_table(held.best, classifier.classes, held.cells.obs.index)
-    predictions.insert(0, "true", held.labels)
+    distribution = connect(chosen.distribute)
+    with nullcontext():
+        keras.utils.set_random_seed(chosen.seed)
+        with distribution.scope():
+            classifier = _classifier(given, cells, labels, split.train, chosen)
+        batches = _training_batches(cells, labels, split.train, classifier, chosen, distribution)
+        objective = _objective(labels, split.train, chosen)
+        held = HeldOut(classifier, cells, labels, split.validation, objective, after_epoch)
+        history = run_finetuning(
+            classifier,
+            batches,
+            chosen,
+            objective=objective,
+            after_epoch=held.after_epoch if len(split.validation) else None,
+            distribution=distribution,
+            progress=progress,
+        )
+        if calibrate and task == "single-label" and len(split.validation):
+            classifier.calibration = calibrated(
+                classifier, cells, labels, split.train, split.validation, chosen.seed
+            )
+        found = HeldOut(classifier, cells, labels, split.validation, objective).judged()
+        tested = HeldOut(classifier, cells, labels, split.test, objective).judged()
+    metrics, predictions = found
+    parts = pd.Series("train", index=cells.obs.index[labels.rows], name="part", dtype=object)
+    parts.iloc[split.validation] = "validation"
+    parts.iloc[split.test] = "test"
+    confusion = pd.DataFrame()
+    if task == "single-label" and len(predictions):
+        confusion = confusion_table(
+            predictions["true"].to_numpy(), predictions["label"].to_numpy(), labels.names
+        )
     result = FinetuneResult(
         model=classifier,
         history=history,
-        metrics=classification_metrics(held.labels, predictions["label"].to_numpy()),
+        metrics=metrics,
         predictions=predictions,
-        confusion=confusion_table(held.labels, predictions["label"].to_numpy(), classifier.classes),
+        confusion=confusion,
+        test_metrics=tested[0],
+        test_predictions=tested[1],
+        parts=parts,
+        run=_described(label_key, labels, given, chosen, validation, test, group_key),
     )
     if output is not None:
         write_output(result, output, vocabulary)
     return result
 
 
-class _Validation:
-    """Scores the validation cells after each epoch, and remembers the best weights."""
-
-    def __init__(self, classifier: GeneformerCellClassifier, cells: Any, labels: np.ndarray):
-        self.classifier = classifier
-        self.cells = cells
-        self.labels = labels
-        self.best = np.empty(0)
-        self.best_weights: list[np.ndarray] = []
-        self._best_score = -1.0
-        self._forward = compile_forward(classifier)
-
-    def after_epoch(self, epoch: int) -> dict[str, float]:
-        model = self.classifier
-        probabilities = class_probabilities(
-            self._forward,
-            self.cells,
-            model.num_classes,
-            max_length=model.backbone.max_sequence_length,
-        )
-        classes = np.asarray(model.classes)
-        metrics = classification_metrics(self.labels, classes[probabilities.argmax(axis=1)])
-        of_truth = probabilities[np.arange(len(self.labels)), np.searchsorted(classes, self.labels)]
-        if metrics["macro_f1"] > self._best_score:
-            self._best_score = metrics["macro_f1"]
-            self.best = probabilities
-            self.best_weights = model.get_weights()
-        _logger.info("epoch %d: validation %s", epoch, metrics)
-        loss = float(-np.log(np.maximum(of_truth, 1e-300)).mean())
-        return {"validation_loss": loss} | {f"validation_{k}": v for k, v in metrics.items()}
+def _classifier(
+    given: Any, cells: Any, labels: CellLabels, train: np.ndarray, settings: FinetuneSettings
+) -> GeneformerCellClassifier:
+    """A classifier with a new head on a copy of a backbone."""
+    backbone = copy_backbone(given)
+    if backbone.vocabulary_checksum is None and cells.vocabulary_checksum is not None:
+        backbone.vocabulary_checksum = cells.vocabulary_checksum
+        backbone.special_token_ids = tuple(sorted(cells.special_tokens.values()))
+    offsets = scales = None
+    if labels.task == "regression":
+        offsets = labels.values[train].mean(axis=0)
+        scales = labels.values[train].std(axis=0)
+        if not (scales > 0).all():
+            raise ValueError(
+                f"All training cells have the same {labels.names[int(scales.argmin())]!r}: there "
+                "is nothing to learn."
+            )
+    return GeneformerCellClassifier(
+        backbone,
+        classes=labels.names,
+        pooling=settings.pooling,
+        head_layers=settings.head_layers,
+        head_dropout=settings.head_dropout,
+        task=labels.task,
+        offsets=offsets,
+        scales=scales,
+    )
 
 
-def _labels(cells: Any, label_key: str) -> tuple[np.ndarray, np.ndarray]:
-    """The labels of the labelled cells, as text, and which cells they are."""
-    if label_key not in cells.obs:
+def _training_batches(
+    cells: Any,
+    labels: CellLabels,
+    train: np.ndarray,
+    classifier: GeneformerCellClassifier,
+    settings: FinetuneSettings,
+    distribution: Distribution,
+) -> TargetBatches:
+    """Batches of the training cells, and of no other."""
+    if settings.sampling is not None and labels.task != "single-label":
         raise ValueError(
-            f"The cells have no column {label_key!r} in obs; it has "
-            f"{', '.join(map(str, cells.obs.columns)) or 'no columns'}."
+            f"Received sampling={settings.sampling!r} for a {labels.task} task: cells are sampled "
+            "by their class, of which they have one each only in a single-label task."
         )
-    column = cells.obs[label_key]
-    labelled = column.notna().to_numpy()
-    if not labelled.any():
-        raise ValueError(f"No cell has a label in obs[{label_key!r}].")
-    if not labelled.all():
-        warnings.warn(
-            f"{int((~labelled).sum())} of {len(labelled)} cells have no label in "
-            f"obs[{label_key!r}] and are left out.",
-            stacklevel=3,
-        )
-    return column[labelled].astype(str).to_numpy(dtype=str), labelled
+    places = train
+    if settings.sampling in ("upsample", "downsample"):
+        places = train[resample(labels.values[train], settings.sampling, settings.seed)]
+    values = labels.values[places]
+    if labels.task == "regression":
+        values = ((values - classifier.offsets) / classifier.scales).astype(np.float32)
+
+    def targets(rows: np.ndarray, token_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return values[rows], np.ones(len(rows), dtype=np.float32)
+
+    return TargetBatches(
+        cells.subset(labels.rows[places]),
+        targets,
+        classes=values if settings.sampling == "balanced" else None,
+        multiple=distribution.devices,
+        batch_size=settings.batch_size,
+        shuffle=True,
+        seed=settings.seed,
+        max_length=classifier.backbone.max_sequence_length,
+    )
 
 
-def _split(
-    cells: Any, labels: np.ndarray, validation: float | str, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    if not isinstance(validation, str):
-        return split_by_cell(labels, validation, seed)
-    if validation not in cells.obs:
-        raise ValueError(
-            f"The cells have no column {validation!r} in obs to split by; it has "
-            f"{', '.join(map(str, cells.obs.columns))}."
+def _objective(labels: CellLabels, train: np.ndarray, settings: FinetuneSettings) -> Any:
+    weights = None
+    if settings.class_weights is not None:
+        weights = class_weights(
+            labels.values[train], len(labels.names), settings.class_weights, classes=labels.names
         )
-    groups = cells.obs[validation]
-    if groups.isna().any():
-        raise ValueError(
-            f"{int(groups.isna().sum())} cells have no group in obs[{validation!r}]: drop them, or "
-            "name their group."
-        )
-    counts = pd.Series(labels).value_counts()
-    if counts.min() < 2:
-        raise ValueError(
-            f"Only one cell is of class {counts.index[-1]}: a class needs two cells at least. Drop "
-            "the class or merge it with another."
-        )
-    return split_by_group(labels, groups.astype(str).to_numpy(dtype=str), seed=seed)
+    return make_loss(
+        settings.loss,
+        task=labels.task,
+        num_classes=len(labels.names),
+        class_weights=weights,
+        label_smoothing=settings.label_smoothing,
+        focal_gamma=settings.focal_gamma,
+    )
+
+
+def _described(
+    label_key: Any,
+    labels: CellLabels,
+    backbone: Any,
+    settings: FinetuneSettings,
+    validation: Any,
+    test: Any,
+    group_key: str | None,
+) -> dict[str, Any]:
+    """The run in plain values, for run.json and the report."""
+
+    def said(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): said(item) for key, item in value.items()}
+        if value is None or isinstance(value, (str, float, int)):
+            return value
+        return f"{len(value)} cells by name"
+
+    described: dict[str, Any] = {
+        "label_key": label_key if isinstance(label_key, str) else list(label_key),
+        "task": labels.task,
+        "classes": labels.names,
+        "cells": len(labels.rows),
+        "validation": said(validation),
+        "test": said(test),
+        "group_key": group_key,
+        "backbone": {
+            "layers": backbone.num_layers,
+            "hidden_dim": backbone.hidden_dim,
+            "weights": int(backbone.count_params()),
+            "vocabulary": backbone.vocabulary_checksum,
+        },
+        "settings": dataclasses.asdict(settings),
+    }
+    if labels.task == "single-label":
+        counts = np.bincount(labels.values, minlength=len(labels.names))
+        described["cells_of_class"] = dict(zip(labels.names, counts.tolist()))
+    return described

@@ -68,9 +68,9 @@ class StateBatches(TargetBatches):
         starts = np.concatenate([[0], np.cumsum(batches.lengths, dtype=np.int64)])
         self._starts = starts
         shape = (int(starts[-1]), backbone.hidden_dim)
-        # Deleted by the system when the last reader closes it, whatever becomes of the process.
-        self._file = tempfile.TemporaryFile(prefix="keras-geneformer-states-")  # noqa: SIM115
-        self._states = np.memmap(self._file, dtype=np.float32, mode="w+", shape=shape)
+        # Unlinked at once: the system frees it with the map, whatever becomes of the process.
+        with tempfile.TemporaryFile(prefix="keras-geneformer-states-") as file:
+            self._states = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
         forward = compile_forward(backbone.hidden_state_model(layer))
         ahead = inference_batches(cells, max_length=backbone.max_sequence_length)
         for rows, _, states in run_batches(forward, ahead):

@@ -36,6 +36,16 @@ def write_output(result: Any, output: str | os.PathLike, vocabulary: Any = None)
     with publish_directory(output, is_replaceable) as partial:
         result.model.save_to_preset(partial, vocabulary=vocabulary)
         result.history.to_csv(partial / "history.csv", index=False)
-        result.predictions.to_csv(partial / "predictions.csv")
-        result.confusion.to_csv(partial / "confusion.csv")
-        (partial / "metrics.json").write_text(json.dumps(result.metrics, indent=2) + "\n")
+        tables = {
+            "predictions": result.predictions,
+            "confusion": result.confusion,
+            "test_predictions": result.test_predictions,
+            "parts": result.parts,
+        }
+        for name, table in tables.items():
+            if len(table):
+                table.to_csv(partial / f"{name}.csv")
+        metrics = dict(result.metrics)
+        metrics |= {f"test_{name}": value for name, value in result.test_metrics.items()}
+        (partial / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        (partial / "run.json").write_text(json.dumps(result.run, indent=2) + "\n")

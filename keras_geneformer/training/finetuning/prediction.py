@@ -7,33 +7,46 @@ import numpy as np
 import pandas as pd
 
 from keras_geneformer.data.compatibility import check_vocabulary
-from keras_geneformer.data.inference import (
-    Forward,
-    compile_forward,
-    inference_batches,
-    run_batches,
-)
+from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
+from keras_geneformer.training.finetuning.scores import raw_scores, score_table
+
+UNASSIGNED = "unassigned"
+"""The label of cells that get none."""
 
 
 def predict(
-    classifier: Any, cells: Any, *, batch_size: int | None = None, progress: bool = False
+    classifier: Any,
+    cells: Any,
+    *,
+    unassigned: str | float | None = None,
+    batch_size: int | None = None,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Classify cells.
 
     Args:
         classifier: a `GeneformerCellClassifier`, or the name or directory of its preset.
         cells: a `CellDataset` of the classifier's vocabulary.
+        unassigned: which cells are labelled `"unassigned"`: `"confidence"`, those below the
+            threshold that fine-tuning calibrated (above it, 95 % of the validation cells were
+            right); a number between 0 and 1, those whose greatest probability is below it;
+            `"distance"`, those farther from every class's training cells than 99 % of the
+            validation cells were from the nearest (Mahalanobis distance; for types that the
+            classifier has never seen). None labels all.
         batch_size: cells a batch; by default as many as 8192 tokens hold.
         progress: show a bar.
 
     Returns:
         One row a cell, indexed and ordered as `cells.obs`: `label`, the likeliest class, and
-        `prob_<class>` for every class, which sum to 1. Classes without names are called "0", "1"...
+        `prob_<class>` for every class, which sum to 1 (by the temperature that fine-tuning
+        calibrated). Classes without names are called "0", "1"... With `"distance"` also
+        `distance`. A multi-label classifier's labels are joined by `;` and its probabilities are
+        of each alone; a regression gives `value_<column>` in their place.
 
     Raises:
         ValueError: it is no cell classifier, or the cells are of another vocabulary, too long, or
-            none.
+            none; `unassigned` of a classifier that was not calibrated, or has no classes.
 
     Example:
         >>> from keras_geneformer import GeneformerCellClassifier
@@ -49,6 +62,7 @@ def predict(
             f"Received a {type(classifier).__name__} to predict with; expected a "
             "GeneformerCellClassifier (finetune_cells makes one) or the preset of one."
         )
+    _check_unassigned(classifier, unassigned)
     backbone = classifier.backbone
     check_vocabulary(
         cells,
@@ -57,38 +71,53 @@ def predict(
         backbone.max_sequence_length,
         backbone.special_token_ids,
     )
-    forward = compile_forward(classifier)
-    probabilities = class_probabilities(
-        forward, cells, classifier.num_classes, batch_size, backbone.max_sequence_length, progress
+    options = (batch_size, backbone.max_sequence_length, progress)
+    index = cells.obs.index
+    if unassigned != "distance":
+        forward = compile_forward(classifier.network())
+        table = score_table(
+            classifier, raw_scores(forward, cells, classifier.num_classes, *options), index
+        )
+        if unassigned is None:
+            return table
+        threshold = (
+            classifier.calibration.threshold if unassigned == "confidence" else float(unassigned)
+        )
+        confidence = table.filter(like="prob_").max(axis=1)
+        table.loc[(confidence < threshold).to_numpy(), "label"] = UNASSIGNED
+        return table
+    features = raw_scores(
+        compile_forward(classifier.feature_model()), cells, backbone.hidden_dim, *options
     )
-    names = classifier.classes or [str(number) for number in range(classifier.num_classes)]
-    return prediction_table(probabilities, names, cells.obs.index)
-
-
-def class_probabilities(
-    forward: Forward,
-    cells: Any,
-    num_classes: int,
-    batch_size: int | None = None,
-    max_length: int | None = None,
-    progress: bool = False,
-) -> np.ndarray:
-    """(cells, classes) float64 probabilities, in the order of the cells."""
-    probabilities = np.empty((len(cells), num_classes))
-    batches = inference_batches(cells, batch_size, max_length)
-    for rows, _, scores in run_batches(forward, batches, progress, "predict"):
-        scores = scores.astype(np.float64)
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities[rows] = scores / scores.sum(axis=1, keepdims=True)
-    return probabilities
-
-
-def prediction_table(
-    probabilities: np.ndarray, classes: list[str], index: pd.Index
-) -> pd.DataFrame:
-    """`label` and `prob_<class>` columns from probabilities."""
-    labels = np.asarray(classes, dtype=object)[probabilities.argmax(axis=1)]
-    columns = [f"prob_{name}" for name in classes]
-    table = pd.DataFrame(probabilities, index=index, columns=columns)
-    table.insert(0, "label", labels)
+    kernel, bias = (np.asarray(w) for w in classifier.get_layer("scores").get_weights())
+    table = score_table(classifier, features @ kernel + bias, index)
+    distances = classifier.calibration.distances(features).min(axis=1)
+    table.loc[distances > classifier.calibration.distance, "label"] = UNASSIGNED
+    table["distance"] = distances
     return table
+
+
+def _check_unassigned(classifier: Any, unassigned: str | float | None) -> None:
+    if unassigned is None:
+        return
+    if classifier.task != "single-label":
+        raise ValueError(
+            f"Received unassigned={unassigned!r} and a {classifier.task} classifier: only cells of "
+            "one class each can be left without one."
+        )
+    if isinstance(unassigned, str):
+        if unassigned not in ("confidence", "distance"):
+            raise ValueError(
+                f"Received unassigned={unassigned!r}; expected 'confidence', 'distance', a number "
+                "between 0 and 1, or None."
+            )
+        if classifier.calibration is None:
+            raise ValueError(
+                f"Received unassigned={unassigned!r}, and this classifier was not calibrated: "
+                "fine-tune it with calibrate=True and validation cells, or give the least "
+                "probability as a number."
+            )
+    elif not 0 < unassigned <= 1:
+        raise ValueError(
+            f"Received unassigned={unassigned}; expected a probability above 0, up to 1."
+        )

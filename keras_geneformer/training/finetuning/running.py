@@ -10,7 +10,7 @@ import pandas as pd
 from keras_geneformer.training.distribution import Distribution, connect
 from keras_geneformer.training.finetuning.batches import TargetBatches
 from keras_geneformer.training.finetuning.finetuning_model import FinetuningModel, Objective
-from keras_geneformer.training.finetuning.freezing import thaw_backbone
+from keras_geneformer.training.finetuning.freezing import freeze_at
 from keras_geneformer.training.finetuning.frozen_states import frozen_states
 from keras_geneformer.training.finetuning.layer_rates import layer_rates
 from keras_geneformer.training.finetuning.learnable import finish_learnable, prepare_learnable
@@ -95,18 +95,16 @@ class _Stages:
         self._schedule = settings.schedule(steps)
         self._distribution = distribution
         self._done = 0
-        self._thawing: dict[int, int] = {}
-        if settings.unfreeze is not None:
-            for number in range(1, settings.freeze_layers + 1):
-                begins = round(number * settings.unfreeze * batches.steps_per_epoch)
-                self._thawing[begins] = settings.freeze_layers - number
+        self._epoch_length = batches.steps_per_epoch
         with distribution.scope():
             self.model = FinetuningModel(network, objective)
             self._compile()
 
     def __call__(self, batch: tuple) -> dict[str, float]:
-        if self._done in self._thawing:
-            thaw_backbone(self._backbone, self._thawing[self._done])
+        epoch = self._done / self._epoch_length
+        if self._settings.unfreeze is not None and freeze_at(
+            self._backbone, self._settings, epoch
+        ):
             before = self.model.optimizer
             with self._distribution.scope():
                 self._compile()

@@ -54,8 +54,8 @@ class FinetuneSettings:
     freeze_embeddings: bool | None = None
     """None: where any block is frozen."""
     unfreeze: float | None = None
-    """Gradual unfreezing: with `freeze_layers` blocks frozen at first, one more learns, from the
-    top down, each time so many epochs are over; the embeddings with the last of them."""
+    """Gradual unfreezing: the head learns alone at first; each time so many epochs are over, one
+    more block learns, from the top, down to `freeze_layers`."""
     layer_decay: float = 1.0
     """Discriminative rates: each block learns at this share of the rate of the one above it."""
     lora: int | None = None
@@ -66,6 +66,8 @@ class FinetuneSettings:
     """Names of the projections that get adapters."""
     quantize: str | None = None
     """`"int8"` or `"int4"`: the frozen backbone under the adapters is held so (QLoRA)."""
+    merge: bool = True
+    """Fold the adapters into the backbone at the end; False leaves them, for `save_adapters`."""
     prune: float | None = None
     """Share of the backbone's smallest weights that are 0 from the start and stay so."""
     early_stopping: int | None = None
@@ -116,11 +118,10 @@ class FinetuneSettings:
                 f"Received label_smoothing={self.label_smoothing}; expected a share from 0 up to, "
                 "and not, 1."
             )
-        if self.unfreeze is not None and (self.unfreeze <= 0 or self.freeze_layers < 1):
+        if self.unfreeze is not None and self.unfreeze <= 0:
             raise ValueError(
-                f"Received unfreeze={self.unfreeze} and freeze_layers={self.freeze_layers}; "
-                "expected the epochs after which one more block learns, above 0, and at least one "
-                "block that is frozen at first."
+                f"Received unfreeze={self.unfreeze}; expected the epochs after which one more "
+                "block learns, above 0, or None."
             )
         if self.lora is not None and self.lora < 1:
             raise ValueError(f"Received lora={self.lora}; expected a rank of 1 or more, or None.")
