@@ -86,19 +86,37 @@ def thaw(layer: Any) -> None:
     Layers without an adapter, in one that has some, stay frozen: an encoder block among them
     computes as at inference.
     """
-    layer.trainable = True
-    if any(getattr(part, "lora_enabled", False) for part in layer._flatten_layers()):
+    _set_trainable(layer, True)
+    if _has_adapters(layer):
         _freeze_around_adapters(layer)
+
+
+def freeze(layer: Any) -> None:
+    """Keep a layer or model, and all within it, as it is."""
+    _set_trainable(layer, False)
+
+
+def _set_trainable(layer: Any, value: bool) -> None:
+    # One by one: under TensorFlow, a layer whose attribute has the value already passes nothing on
+    # to the layers within it.
+    for part in layer._flatten_layers():
+        part.trainable = value
+        for variable in part._trainable_variables:
+            variable.trainable = value
+
+
+def _has_adapters(layer: Any) -> bool:
+    return any(getattr(part, "lora_enabled", False) for part in layer._flatten_layers())
 
 
 def _freeze_around_adapters(layer: Any) -> None:
     for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
         variable.trainable = variable.name in ADAPTERS
     for part in layer._layers:
-        if any(getattr(inner, "lora_enabled", False) for inner in part._flatten_layers()):
+        if _has_adapters(part):
             _freeze_around_adapters(part)
         else:
-            part.trainable = False
+            freeze(part)
 
 
 def merge_lora(model: Any) -> None:
@@ -134,7 +152,7 @@ def merge_lora(model: Any) -> None:
         if layer.quantization_mode is not None:
             _to_float(layer, kernel)
         layer._kernel.assign(kernel)
-    model.trainable = True
+    thaw(model)
 
 
 def float_kernel(layer: Any) -> np.ndarray:

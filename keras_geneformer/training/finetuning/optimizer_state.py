@@ -1,7 +1,5 @@
 """An optimizer that goes on where another one was, for more weights."""
 
-from typing import Any
-
 from keras_geneformer.training.optimizers import PublishedAdamW
 
 
