@@ -32,11 +32,18 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "grain_batches": "grain_batches",
         "tensorflow_batches": "tensorflow_batches",
     },
+    "compression": {
+        "add_lora": "lora",
+        "merge_lora": "lora",
+        "save_adapters": "adapter_files",
+        "load_adapters": "adapter_files",
+    },
     "models": {
         "GeneformerBackbone": "backbone",
         "GeneformerMaskedLM": "masked_lm",
         "GeneformerCellClassifier": "cell_classifier",
         "GeneformerGeneClassifier": "gene_classifier",
+        "GeneformerMultiTaskClassifier": "multitask_classifier",
         "convert_checkpoint": "presets",
     },
     "training": {

@@ -37,9 +37,7 @@ class CellPooling(keras.layers.Layer):
         """Pool `hidden_states` over the tokens."""
         if self.pooling == "first":
             return hidden_states[:, 0, :]
-        gene = ops.cast(padding_mask, "bool")
-        for token in self.special_token_ids:
-            gene = ops.logical_and(gene, ops.not_equal(token_ids, token))
+        gene = gene_tokens(token_ids, padding_mask, self.special_token_ids)
         weights = ops.cast(gene, "float32")[:, :, None]
         states = ops.cast(hidden_states, "float32")
         # Padded states may hold anything: select, since 0 x infinity is not 0.
@@ -58,3 +56,11 @@ class CellPooling(keras.layers.Layer):
             "pooling": self.pooling,
             "special_token_ids": list(self.special_token_ids),
         }
+
+
+def gene_tokens(token_ids, padding_mask, special_token_ids):
+    """Where tokens are genes, bool of shape `(batch, length)`: neither padding nor special."""
+    gene = ops.cast(padding_mask, "bool")
+    for token in special_token_ids:
+        gene = ops.logical_and(gene, ops.not_equal(token_ids, token))
+    return gene

@@ -8,11 +8,13 @@ from pathlib import Path
 import keras
 
 import keras_geneformer
+from keras_geneformer.compression.dense_layers import dense_layers
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.calibration import Calibration
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
+from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier, task_names
 from keras_geneformer.models.published import load_published
 from keras_geneformer.shipped_presets import local_directory, shipped_presets
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
@@ -26,6 +28,8 @@ VOCABULARY_DIRECTORY = "vocabulary"
 OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY} | {
     *("history.csv", "predictions.csv", "confusion.csv", "metrics.json"),
     *("loss.png", "confusion.png", "log.csv", "tensorboard", "training.json", "README.md"),
+    *("genes.csv", "folds.csv", "genome.csv", "summary.json", "gene_list.txt", "report.html"),
+    *("roc.png", "auc.png", "gene_scores.png"),
 }
 """What saving and the training recipes write; a directory with anything else is not replaced."""
 FORMAT = 1
@@ -39,6 +43,7 @@ MODEL_CLASSES = {
         GeneformerMaskedLM,
         GeneformerCellClassifier,
         GeneformerGeneClassifier,
+        GeneformerMultiTaskClassifier,
     )
 }
 
@@ -54,6 +59,7 @@ HEAD_OPTIONS = {
         "task",
     },
     GeneformerGeneClassifier: {"num_classes", "classes", "head_layers", "head_dropout"},
+    GeneformerMultiTaskClassifier: {"tasks", "pooling", "head_layers", "head_dropout"},
 }
 """Arguments of each head that `from_preset` takes."""
 
@@ -61,6 +67,13 @@ HEAD_OPTIONS = {
 def save_preset(model, directory, vocabulary=None):
     """Write a preset: see `PresetModel.save_to_preset`, and docs/preset-format.md."""
     directory = Path(directory)
+    for path, layer in dense_layers(model).items():
+        if layer.lora_enabled or layer.quantization_mode is not None:
+            raise ValueError(
+                f"{path} has an adapter or is quantized; a preset holds ordinary weights. Call "
+                "keras_geneformer.merge_lora(model) first, or save the adapters alone "
+                "(keras_geneformer.save_adapters)."
+            )
     config = model.get_config()
     backbone = _backbone_config(config)
     if vocabulary is not None:
@@ -290,6 +303,8 @@ def _backbone_config(config):
 def _fits(model, name, value):
     if name == "classes":
         return value is None or model.classes == [str(item) for item in value]
+    if name == "tasks":
+        return value is None or model.tasks == task_names(value)
     return value is None or getattr(model, name) == value
 
 

@@ -237,7 +237,8 @@ def test_damaged_descriptions(preset):
         preset,
         f"{path}: received format 2 and model 'Other'; expected format 1 and one of "
         "GeneformerBackbone, GeneformerMaskedLM, GeneformerCellClassifier, "
-        "GeneformerGeneClassifier. It may come from a newer keras_geneformer: upgrade.",
+        "GeneformerGeneClassifier, GeneformerMultiTaskClassifier. It may come from a newer "
+        "keras_geneformer: upgrade.",
     )
     path.write_text("[]")
     refused(preset, f"{path} holds a list; expected a JSON object. Copy the preset again.")

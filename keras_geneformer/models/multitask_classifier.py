@@ -1,0 +1,187 @@
+"""Several questions about a cell at once: its type, its disease, its sex."""
+
+import keras
+
+from keras_geneformer.layers.attention_pooling import AttentionPooling
+from keras_geneformer.layers.embeddings import normal
+from keras_geneformer.layers.pooling import CellPooling
+from keras_geneformer.models.backbone import token_inputs
+from keras_geneformer.models.cell_classifier import class_names, head_blocks
+from keras_geneformer.models.preset_model import TaskModel
+
+POOLINGS = ("attention", "mean", "first", "cls")
+
+
+@keras.saving.register_keras_serializable(package="keras_geneformer")
+class GeneformerMultiTaskClassifier(TaskModel):
+    """Geneformer with a classification head for each of several tasks.
+
+    All tasks share the backbone and the head's encoder blocks. A task's own are pooling (where it
+    has weights: every task attends to its own genes), a dense layer with tanh, dropout, and a dense
+    layer.
+
+    Args:
+        backbone: a `GeneformerBackbone`.
+        tasks: for each task, by name, the names of its classes in the order of the scores.
+        pooling: `"attention"`, an `AttentionPooling` a task; `"mean"`, `"first"` and `"cls"` as in
+            `GeneformerCellClassifier`.
+        head_layers: encoder blocks between backbone and pooling, which start from random weights.
+        head_dropout: rate before the last layers, while training; the backbone's where None.
+
+    Inputs: a dict of `token_ids` and `padding_mask`, int32 of shape `(batch, length)`.
+    Output: a dict from task to float32 scores, before any softmax, of shape `(batch, classes)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_geneformer.testing import tiny_backbone
+        >>> classifier = GeneformerMultiTaskClassifier(
+        ...     tiny_backbone(), tasks={"cell_type": ["B", "T", "NK"], "disease": ["no", "yes"]})
+        >>> scores = classifier(
+        ...     {"token_ids": np.array([[5, 2]]), "padding_mask": np.array([[1, 1]])})
+        >>> {task: tuple(of_task.shape) for task, of_task in scores.items()}
+        {'cell_type': (1, 3), 'disease': (1, 2)}
+    """
+
+    def __init__(
+        self,
+        backbone,
+        tasks=None,
+        pooling="attention",
+        head_layers=0,
+        head_dropout=None,
+        name=None,
+        trainable=True,
+    ):
+        tasks = task_names(tasks)
+        if pooling not in POOLINGS:
+            raise ValueError(
+                f"Received pooling={pooling!r}; expected one of {', '.join(map(repr, POOLINGS))}."
+            )
+        if pooling == "cls" and len(backbone.special_token_ids) < 3:
+            raise ValueError(
+                "Received pooling='cls', but the vocabulary of this backbone has no <cls> token "
+                f"(special token ids: {list(backbone.special_token_ids)}). Use 'attention', "
+                "'mean' or 'first'."
+            )
+        head_dropout = backbone.dropout if head_dropout is None else head_dropout
+
+        # Layers
+        blocks = head_blocks(backbone, head_layers)
+        heads = [
+            _head(backbone, number, len(classes), pooling, head_dropout)
+            for number, classes in enumerate(tasks.values())
+        ]
+
+        # Functional model
+        inputs = token_inputs()
+        x = backbone(inputs)
+        for block in blocks:
+            x = block(x, inputs["padding_mask"])
+        super().__init__(
+            inputs=inputs,
+            outputs=dict(zip(tasks, (_scores(x, inputs, layers) for layers in heads))),
+            name=name,
+            trainable=trainable,
+        )
+
+        # Config
+        self.backbone = backbone
+        self.tasks = tasks
+        self.pooling = pooling
+        self.head_layers = head_layers
+        self.head_dropout = head_dropout
+
+    def network(self, above=0):
+        """This model without the backbone's lowest blocks.
+
+        Args:
+            above: encoder blocks that are left out, from the input up; their output is an input.
+
+        Returns:
+            A `keras.Model` that shares its weights with this one, of the same outputs. With `above`
+            `hidden_states`, of shape `(batch, length, hidden_dim)`, is an input too.
+        """
+        if not above:
+            return self
+        inputs = token_inputs()
+        x = keras.Input((None, self.backbone.hidden_dim), dtype="float32", name="hidden_states")
+        inputs["hidden_states"] = x
+        for index in range(above, self.backbone.num_layers):
+            x = self.backbone.get_layer(f"encoder_block_{index}")(x, inputs["padding_mask"])
+        for index in range(self.head_layers):
+            x = self.get_layer(f"head_block_{index}")(x, inputs["padding_mask"])
+        heads = [[self.get_layer(name) for name in _layer_names(n)] for n in range(len(self.tasks))]
+        outputs = dict(zip(self.tasks, (_scores(x, inputs, layers) for layers in heads)))
+        return keras.Model(inputs, outputs, name="network")
+
+    def joined_scores(self):
+        """This model with one output: the scores of all tasks side by side, in their order."""
+        scores = [self.get_layer(_layer_names(n)[-1]).output for n in range(len(self.tasks))]
+        if len(scores) > 1:
+            scores = [keras.layers.Concatenate(dtype="float32", name="joined_scores")(scores)]
+        return keras.Model(self.input, scores[0], name="joined")
+
+    def get_config(self):
+        """Constructor arguments."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "tasks": {task: list(classes) for task, classes in self.tasks.items()},
+            "pooling": self.pooling,
+            "head_layers": self.head_layers,
+            "head_dropout": self.head_dropout,
+        }
+
+
+def task_names(tasks):
+    """Tasks and the names of their classes, as text.
+
+    Raises:
+        ValueError: no task, or one whose classes are fewer than two or not unlike.
+    """
+    if not tasks:
+        raise ValueError(
+            f"Received tasks={tasks!r}; expected the names of the classes of each task, as in "
+            "{'cell_type': ['B cell', 'T cell'], 'disease': ['no', 'yes']}."
+        )
+    named = {str(task): class_names(None, classes)[1] for task, classes in tasks.items()}
+    for task, classes in named.items():
+        if classes is None or len(classes) < 2:
+            raise ValueError(f"Received classes={classes} for task {task!r}; expected two or more.")
+    return named
+
+
+def _layer_names(number):
+    """The layers of a task's head. By number: a column's name may hold what a layer's may not."""
+    return [f"task_{number}_{part}" for part in ("pooling", "pooler", "dropout", "scores")]
+
+
+def _head(backbone, number, num_classes, pooling, head_dropout):
+    pooling_name, pooler_name, dropout_name, scores_name = _layer_names(number)
+    policy, new = backbone.dtype_policy, backbone.initializer_range
+    special = backbone.special_token_ids
+    if pooling == "attention":
+        pool = AttentionPooling(special, new, dtype=policy, name=pooling_name)
+    else:
+        kind = "mean" if pooling == "mean" else "first"
+        pool = CellPooling(kind, special, dtype=policy, name=pooling_name)
+    return [
+        pool,
+        keras.layers.Dense(
+            backbone.hidden_dim,
+            activation="tanh",
+            kernel_initializer=normal(new),
+            dtype=policy,
+            name=pooler_name,
+        ),
+        keras.layers.Dropout(head_dropout, dtype=policy, name=dropout_name),
+        keras.layers.Dense(
+            num_classes, kernel_initializer=normal(new), dtype="float32", name=scores_name
+        ),
+    ]
+
+
+def _scores(x, inputs, layers):
+    pool, pooler, dropout, scores = layers
+    return scores(dropout(pooler(pool(x, inputs["token_ids"], inputs["padding_mask"]))))
