@@ -26,6 +26,21 @@ def virtual_devices():
         tf.config.set_logical_device_configuration(cpu, [one] * DEVICES)
 
 
+def finetuned(backbone, cells, options):
+    """The losses of a short fine-tuning, by a loss that is a mean over cells."""
+    import numpy as np
+
+    from keras_geneformer.training.finetuning.cell_finetuning import finetune_cells
+
+    cells.obs["kind"] = ["one", "other"] * (len(cells) // 2)
+    settings = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-3, "head_dropout": 0.0}
+    result = finetune_cells(
+        backbone, cells, "kind", validation=None, progress=False, **(settings | options)
+    )
+    weights = [float(np.abs(weight).sum()) for weight in result.model.get_weights()]
+    return {"losses": result.history["loss"].tolist(), "weights": weights}
+
+
 def losses(checkpoints=None, die=None, **options):
     """The losses of a short run; every run has the same weights, cells and masks."""
     import keras
@@ -55,6 +70,8 @@ def losses(checkpoints=None, die=None, **options):
     backbone = tiny_backbone(num_layers=1, dropout=0.0)
     # 22 cells of one length: the last batch of a pass is filled up. One length compiles once.
     cells = CellDataset([ids[:30] for ids in synthetic_dataset(22)], vocabulary=tiny_vocabulary())
+    if options.pop("finetune", False):
+        return finetuned(backbone, cells, options)
     settings = {"steps": STEPS, "batch_size": 8, "learning_rate": 2e-3, "progress": False}
     result = pretraining.pretrain(backbone, cells, checkpoints=checkpoints, **(settings | options))
     weights = [float(np.abs(weight).sum()) for weight in result.model.get_weights()]

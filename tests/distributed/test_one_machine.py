@@ -33,18 +33,27 @@ RUNS = {
 }
 
 
+FINETUNINGS = {
+    "tensorflow": [{"finetune": True}, {"finetune": True, "distribute": "mirrored:2"}],
+    "jax": [{"finetune": True}, {"finetune": True, "distribute": "jax-data:2"}],
+    "torch": [],
+}
+
+
 def test_every_way_of_sharing_a_batch_gives_the_same_losses(tmp_path):
     backend = keras.config.backend()
     output = tmp_path / "losses.json"
     script = Path(__file__).with_name("runs.py")
     runs = RUNS[backend]
+    finetunings = FINETUNINGS[backend]
     subprocess.run(
-        [sys.executable, str(script), str(output), "", *map(json.dumps, runs)],
+        [sys.executable, str(script), str(output), "", *map(json.dumps, runs + finetunings)],
         env={**os.environ, "KERAS_BACKEND": backend},
         check=True,
         timeout=280,
     )
-    one, *others = json.loads(output.read_text())
+    found = json.loads(output.read_text())
+    one, *others = found[: len(runs)]
     assert len(one["losses"]) == 20
     assert one["losses"][-1] < one["losses"][0] - 0.05
     for run, other in zip(runs[1:], others):
@@ -52,6 +61,10 @@ def test_every_way_of_sharing_a_batch_gives_the_same_losses(tmp_path):
         np.testing.assert_allclose(
             other["weights"], one["weights"], rtol=1e-3, atol=1e-3, err_msg=f"weights of {run}"
         )
+    if finetunings:
+        one, other = found[len(runs) :]
+        np.testing.assert_allclose(other["losses"], one["losses"], atol=1e-5)
+        np.testing.assert_allclose(other["weights"], one["weights"], rtol=1e-4)
 
 
 def test_what_a_backend_cannot_is_refused_with_the_remedy():

@@ -53,16 +53,30 @@ class FinetuningModel(keras.Model):
         """The objective, with the weights where Keras has sample weights."""
         return self.objective(y, y_pred, sample_weight)
 
+    def right(self, labels, scores):
+        """1 where the likeliest class is the label, else 0; None where labels are no classes."""
+        if isinstance(scores, dict) or len(labels.shape) == len(scores.shape):
+            return None
+        likeliest = ops.cast(ops.argmax(scores, axis=-1), "int32")
+        return ops.cast(ops.equal(likeliest, ops.cast(labels, "int32")), "float32")
+
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Loss and, where labels are classes, accuracy."""
         logs = super().compute_metrics(x, y, y_pred, sample_weight)
-        if isinstance(y_pred, dict):
+        right = self.right(y, y_pred)
+        if right is None:
             logs.pop("accuracy", None)
             return logs
-        if len(y.shape) == len(y_pred.shape):
-            logs.pop("accuracy", None)
-            return logs
-        right = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y, "int32"))
-        self.accuracy.update_state(ops.cast(right, "float32"), sample_weight=sample_weight)
-        logs["accuracy"] = self.accuracy.result()
-        return logs
+        self.accuracy.update_state(right, sample_weight=sample_weight)
+        return logs | {"accuracy": self.accuracy.result()}
+
+    def train_step(self, *data):
+        """One optimizer step: Keras's own, or on several replicas of TensorFlow's strategies ours,
+        which adds gradients up before they are clipped.
+        """
+        if keras.config.backend() == "tensorflow":
+            from keras_geneformer.training.finetuning import tensorflow_replicas
+
+            if tensorflow_replicas.several():
+                return tensorflow_replicas.train_step(self, *data)
+        return super().train_step(*data)

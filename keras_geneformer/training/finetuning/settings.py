@@ -85,7 +85,8 @@ class FinetuneSettings:
     """Keep what the frozen blocks give for each cell, so that later epochs do not compute it again.
     None: with frozen blocks, more than one epoch, and at most 4 GB to keep."""
     distribute: str | None = None
-    """`"mirrored"` or `"mirrored:2"`: over the devices of one machine, on TensorFlow."""
+    """Over the devices of one machine: `"mirrored"` on TensorFlow, `"jax-data"` on JAX; with a
+    number behind it (`"mirrored:2"`) over so many."""
     seed: int = 0
     """Of the split, the head's weights, the shuffling and dropout."""
 
