@@ -59,6 +59,10 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "embed_cells": "cell_embedding",
         "perturb": "perturbation",
     },
+    "evaluation": {
+        "cross_validate": "cross_validation",
+        "compare": "comparison",
+    },
 }
 
 _HOME = {

@@ -4,7 +4,7 @@ import importlib.util
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,20 @@ class BaselineInputs:
         return log_normalised(self.counts.counts, self.counts.totals)
 
 
+class _Fold(NamedTuple):
+    """What a method sees: everything but the classes of the test rows."""
+
+    inputs: BaselineInputs
+    labels: np.ndarray
+    classes: np.ndarray
+    training: np.ndarray
+    test: np.ndarray
+    seed: int
+
+    def components(self) -> tuple[np.ndarray, np.ndarray]:
+        return components(self.inputs.log_counts(), self.training, self.test, self.seed)
+
+
 def run_baseline(
     name: str, inputs: BaselineInputs, training: np.ndarray, test: np.ndarray, seed: int = 0
 ) -> pd.DataFrame:
@@ -83,8 +97,7 @@ def run_baseline(
     if name not in _METHODS:
         raise ValueError(unknown_baseline(name))
     labels = inputs.labels[training]
-    classes = np.unique(labels)
-    return _METHODS[name](inputs, labels, classes, training, test, seed)
+    return _METHODS[name](_Fold(inputs, labels, np.unique(labels), training, test, seed))
 
 
 def check_baselines(names: Any) -> tuple[str, ...]:
@@ -140,57 +153,57 @@ _NEEDS_XGBOOST = (
 )
 
 
-def _majority(inputs, labels, classes, training, test, seed) -> pd.DataFrame:
-    shares = np.array([(labels == name).mean() for name in classes])
-    return _table(classes, np.tile(shares, (len(test), 1)))
+def _majority(fold: _Fold) -> pd.DataFrame:
+    shares = np.array([(fold.labels == name).mean() for name in fold.classes])
+    return _table(fold.classes, np.tile(shares, (len(fold.test), 1)))
 
 
-def _logistic_regression(inputs, labels, classes, training, test, seed) -> pd.DataFrame:
-    train, held = components(inputs.log_counts(), training, test, seed)
+def _logistic_regression(fold: _Fold) -> pd.DataFrame:
+    train, held = fold.components()
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    return _table(classes, model.fit(train, labels).predict_proba(held))
+    return _table(fold.classes, model.fit(train, fold.labels).predict_proba(held))
 
 
 def _svm(kernel: str) -> Callable[..., pd.DataFrame]:
-    def run(inputs, labels, classes, training, test, seed) -> pd.DataFrame:
-        train, held = components(inputs.log_counts(), training, test, seed)
+    def run(fold: _Fold) -> pd.DataFrame:
+        train, held = fold.components()
         model = make_pipeline(StandardScaler(), SVC(kernel=kernel))
-        return pd.DataFrame({"label": model.fit(train, labels).predict(held).astype(object)})
+        return pd.DataFrame({"label": model.fit(train, fold.labels).predict(held).astype(object)})
 
     return run
 
 
-def _random_forest(inputs, labels, classes, training, test, seed) -> pd.DataFrame:
-    features = inputs.log_counts()
-    train = features[training]
+def _random_forest(fold: _Fold) -> pd.DataFrame:
+    features = fold.inputs.log_counts()
+    train = features[fold.training]
     variance = np.asarray(train.multiply(train).mean(axis=0)).ravel()
     variance -= np.asarray(train.mean(axis=0)).ravel() ** 2
     genes = np.sort(np.argsort(-variance, kind="stable")[:2000])
-    model = RandomForestClassifier(500, random_state=seed, n_jobs=-1)
-    model.fit(train[:, genes], labels)
-    return _table(classes, model.predict_proba(features[test][:, genes]))
+    model = RandomForestClassifier(500, random_state=fold.seed, n_jobs=-1)
+    model.fit(train[:, genes], fold.labels)
+    return _table(fold.classes, model.predict_proba(features[fold.test][:, genes]))
 
 
-def _xgboost(inputs, labels, classes, training, test, seed) -> pd.DataFrame:
+def _xgboost(fold: _Fold) -> pd.DataFrame:
     try:
         from xgboost import XGBClassifier
     except ImportError as error:
         raise ImportError(_NEEDS_XGBOOST) from error
-    levels = expression_levels(inputs.counts.counts, inputs.counts.totals)
-    genes = castle_genes(levels[training], labels)
+    levels = expression_levels(fold.inputs.counts.counts, fold.inputs.counts.totals)
+    genes = castle_genes(levels[fold.training], fold.labels)
     model = XGBClassifier(
-        n_estimators=200, max_depth=5, learning_rate=0.1, random_state=seed, tree_method="hist"
+        n_estimators=200, max_depth=5, learning_rate=0.1, random_state=fold.seed, tree_method="hist"
     )
-    model.fit(binned(levels[training], genes), np.searchsorted(classes, labels))
-    return _table(classes, model.predict_proba(binned(levels[test], genes)))
+    model.fit(binned(levels[fold.training], genes), np.searchsorted(fold.classes, fold.labels))
+    return _table(fold.classes, model.predict_proba(binned(levels[fold.test], genes)))
 
 
-def _knn(inputs, labels, classes, training, test, seed) -> pd.DataFrame:
+def _knn(fold: _Fold) -> pd.DataFrame:
     model = KNeighborsClassifier(
-        min(NEIGHBOURS, len(training)), weights="distance", metric="cosine"
+        min(NEIGHBOURS, len(fold.training)), weights="distance", metric="cosine"
     )
-    model.fit(inputs.embedding[training], labels)
-    return _table(classes, model.predict_proba(inputs.embedding[test]))
+    model.fit(fold.inputs.embedding[fold.training], fold.labels)
+    return _table(fold.classes, model.predict_proba(fold.inputs.embedding[fold.test]))
 
 
 def _table(classes: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:

@@ -33,7 +33,7 @@ class FoldStore:
         self.directory = None if directory is None else Path(directory)
         if self.directory is None:
             return
-        run = plain({"format": _FORMAT, **run})
+        self._run = plain({"format": _FORMAT, **run})
         if self.directory.exists() and not self.directory.is_dir():
             raise FileExistsError(
                 f"{self.directory} is a file; expected a new name or the directory of a run."
@@ -41,17 +41,15 @@ class FoldStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         described = self.directory / RUN_FILE
         if described.is_file():
-            check_same_run(json.loads(described.read_text()), run, str(self.directory))
-        elif any(self.directory.iterdir()):
+            check_same_run(json.loads(described.read_text()), self._run, str(self.directory))
+        elif any(path.name[:1] != "." for path in self.directory.iterdir()):
             raise FileExistsError(
                 f"{self.directory} exists and holds something else than a run of folds; nothing "
                 "was written. Choose another name or remove it yourself."
             )
-        else:
-            write_beside(described, lambda path: path.write_text(json.dumps(run, indent=2) + "\n"))
 
     def load(self, method: str, fold: int) -> tuple[dict[str, Any], pd.DataFrame] | None:
-        """Scores and predictions of a fold, or None where it is not done."""
+        """What was found of a fold, and its predictions; None where it is not done."""
         if self.directory is None:
             return None
         scores, predictions = self._files(method, fold)
@@ -59,20 +57,37 @@ class FoldStore:
             return None
         return json.loads(scores.read_text()), pd.read_parquet(predictions)
 
-    def save(self, method: str, fold: int, row: dict[str, Any], predictions: pd.DataFrame) -> None:
-        """Keep a fold that is done."""
+    def save(
+        self, method: str, fold: int, found: dict[str, Any], predictions: pd.DataFrame
+    ) -> None:
+        """Keep a fold that is done: what was found of it, plain values, and its predictions."""
         if self.directory is None:
             return
+        described = self.directory / RUN_FILE
+        if not described.is_file():
+            # Not before: a run that fails at once leaves no settings that the next would differ in.
+            text = json.dumps(self._run, indent=2) + "\n"
+            write_beside(described, lambda path: path.write_text(text))
         scores, table = self._files(method, fold)
         write_beside(table, lambda path: predictions.to_parquet(path))
-        text = json.dumps(plain(row), indent=2) + "\n"
+        text = json.dumps(plain(found), indent=2) + "\n"
         write_beside(scores, lambda path: path.write_text(text))
 
-    def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table of what is done so far, as csv."""
+    def write_table(self, name: str, table: pd.DataFrame, *, complete: bool = True) -> None:
+        """Write a table as csv; of a run that is not over, as `<name>.partial.csv`."""
+        if self.directory is None:
+            return
+        partial = self.directory / f"{name}.partial.csv"
+        place = self.directory / f"{name}.csv" if complete else partial
+        write_beside(place, lambda path: table.to_csv(path, index=False))
+        if complete:
+            partial.unlink(missing_ok=True)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write some words as txt."""
         if self.directory is not None:
-            place = self.directory / f"{name}.csv"
-            write_beside(place, lambda path: table.to_csv(path, index=False))
+            place = self.directory / f"{name}.txt"
+            write_beside(place, lambda path: path.write_text(text + "\n"))
 
     def _files(self, method: str, fold: int) -> tuple[Path, Path]:
         assert self.directory is not None
