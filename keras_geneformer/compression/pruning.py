@@ -97,7 +97,8 @@ class KeptZeros(keras.constraints.Constraint):
 
     def __call__(self, weights):
         """The weights, and 0 where they are not kept."""
-        return ops.where(self._kept, weights, ops.zeros((), dtype=weights.dtype))
+        weights = ops.convert_to_tensor(weights)
+        return ops.where(self._kept, weights, ops.zeros_like(weights))
 
 
 def keep_zeros(model: Any, kept: dict[str, np.ndarray]) -> None:
