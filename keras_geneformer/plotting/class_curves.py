@@ -82,8 +82,11 @@ def precision_recall_curves(
         precision, recall, _ = precision_recall_curve(truth, score)
         return recall, precision, float(average_precision_score(truth, score))
 
+    def nothing(axes: Any) -> None: ...
+
+    # In steps: between its points precision is not on a line (Davis and Goadrich, ICML 2006).
     return _curves(
-        predictions, path, title, curve, "AP", ("recall", "precision"), lambda axes: None
+        predictions, path, title, curve, "AP", ("recall", "precision"), nothing, "steps-post"
     )
 
 
@@ -95,6 +98,7 @@ def _curves(
     area: str,
     names: tuple[str, str],
     before: Callable[[Any], None],
+    drawn: str = "default",
 ) -> Path:
     columns = [name for name in map(str, predictions.columns) if name.startswith("prob_")]
     if predictions.empty or "true" not in predictions or not columns:
@@ -114,6 +118,7 @@ def _curves(
         style: dict[str, Any] = {
             "color": colour,
             "linewidth": 1.6,
+            "drawstyle": drawn,
             "linestyle": _DASHES[number // len(COLOURS) % len(_DASHES)],
         }
         if 0 < truth.sum() < len(truth):
