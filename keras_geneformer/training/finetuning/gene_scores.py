@@ -4,7 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_geneformer.data.inference import compile_forward, inference_batches, run_batches
+from keras_geneformer.data.inference import (
+    Forward,
+    compile_forward,
+    inference_batches,
+    run_batches,
+)
 
 
 class GeneScores:
@@ -107,7 +112,7 @@ def score_genes(
     keep_positions: bool = False,
     progress: bool = False,
     description: str = "predict",
-    forward: Any = None,
+    forward: Forward | None = None,
 ) -> GeneScores:
     """What a gene classifier says of genes in every cell that holds any of them.
 
