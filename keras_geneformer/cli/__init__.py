@@ -22,6 +22,7 @@ from keras_geneformer.cli import (
     cells,
     conversion,
     demo,
+    evaluation,
     pretraining,
     tokenization,
     training,
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         cells,
         pretraining,
         training,
+        evaluation,
         analysis,
         conversion,
     ):

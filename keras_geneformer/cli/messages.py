@@ -5,7 +5,7 @@ import re
 _NUMBERED = "|".join(
     [
         *("accumulate", "batch_size", "checkpoint_every", "distribute", "driver", "epochs"),
-        *("hidden_dim", "intermediate_dim", "learning_rate", "max_length", "max_tokens"),
+        *("folds", "hidden_dim", "intermediate_dim", "learning_rate", "max_length", "max_tokens"),
         *("num_heads", "num_layers", "packed", "recipe", "steps", "validation"),
     ]
 )
@@ -29,6 +29,8 @@ _WORDS = {
     r" or '(\w+)' here\.": r" or \1 here.",
     rf"\b({_NUMBERED})='?([\w:-]+(?:\.\d+)*)'?": r"--\1 \2",
     r"\b(batch_size|max_tokens) or (batch_size|max_tokens)\b": r"--\1 or --\2",
+    r"pass counts=, an AnnData or a file, what": "give --counts: what",
+    r"\bgive group_key\b": "give --group-key",
     r"\bmodel= a preset": "a preset with --model",
     r"\b(gene|n_counts)_key=(?=\s)": r"--\1-key",
     r"\b(layer|vocabulary|column)=(?=[\s,])": r"--\1",

@@ -1,6 +1,5 @@
 """Geneformer and baselines on the same folds."""
 
-import gc
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -170,7 +169,6 @@ def compare(
             row, predictions = scored_fold(name, number + 1, chosen, made[number], run_method)
             found = {"row": row, "inputs": inputs}, predictions
             store.save(name, number + 1, *found)
-            gc.collect()
         else:
             check_same_run(found[0]["inputs"], inputs, f"{output} ({name})")
         rows.append(found[0]["row"])

@@ -1,6 +1,5 @@
 """Cross-validation of fine-tuning."""
 
-import gc
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -157,7 +156,6 @@ def cross_validate(
                 row |= point | {OBJECTIVE: max(one[OBJECTIVE] for one in search)}
             found = {"row": row, "search": search}, predictions
             store.save(GENEFORMER, number, *found)
-            gc.collect()
         rows.append(found[0]["row"])
         tried += [{"fold": number, **one} for one in found[0]["search"]]
         parts.append(found[1])

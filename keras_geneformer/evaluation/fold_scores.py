@@ -1,5 +1,6 @@
 """Scores and predictions of folds as tables, and what they come to."""
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +11,15 @@ import pandas as pd
 from keras_geneformer.evaluation.folds import Fold, held_groups
 from keras_geneformer.evaluation.labelled_cells import LabelledCells
 from keras_geneformer.evaluation.statistics import bootstrap_interval, cell_intervals
+from keras_geneformer.models.backbone_of import backbone_of
 from keras_geneformer.training.finetuning.cell_finetuning import finetune_cells
 from keras_geneformer.training.finetuning.prediction import predict
 from keras_geneformer.training.metrics import classification_metrics
 
 GENEFORMER = "geneformer"
 """The method that is the model itself, fine-tuned."""
+
+_LARGE = 2_000_000
 
 METRICS = ("accuracy", "macro_f1")
 
@@ -39,7 +43,12 @@ def finetuned_predictions(
     result = finetune_cells(
         model, chosen.cells.subset(training), label_key, seed=seed, progress=progress, **settings
     )
-    return predict(result.model, chosen.cells.subset(test))
+    said = predict(result.model, chosen.cells.subset(test))
+    del result
+    if backbone_of(model).count_params() > _LARGE:
+        # A model refers to itself: left to Python, several of them may wait for their end.
+        gc.collect()
+    return said
 
 
 def scored_fold(
