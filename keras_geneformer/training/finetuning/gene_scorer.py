@@ -11,8 +11,8 @@ from keras_geneformer.training.finetuning.gene_scores import GeneScores, score_g
 class GeneScorer:
     """Scores genes with the weights of one classifier after another, compiled once.
 
-    Compiling takes longer than scoring some thousand cells, and the folds' classifiers differ in
-    nothing but weights.
+    Compiling takes longer than scoring a thousand short cells, and the folds' classifiers differ in
+    nothing but weights. One that has other weights (adapters, while it trains) is compiled itself.
 
     Args:
         cells: a `CellDataset`.
@@ -32,6 +32,7 @@ class GeneScorer:
         self._progress = progress
         self._model: Any = None
         self._forward: Any = None
+        self._unlike: tuple[Any, Any] | None = None
 
     def score(
         self,
@@ -44,21 +45,29 @@ class GeneScorer:
         """Score genes in every cell that holds any of them, as `score_genes` does.
 
         Args:
-            classifier: a `GeneformerGeneClassifier`, of the same configuration as any before.
+            classifier: a `GeneformerGeneClassifier`.
             tokens: (G,) token ids of the genes.
             keep_positions: as in `GeneScores`.
             description: of the bar; without one there is none.
         """
-        if self._model is None:
-            self._model = type(classifier).from_config(classifier.get_config())
-            self._forward = compile_forward(self._model)
-        self._model.set_weights(classifier.get_weights())
         return score_genes(
-            self._model,
+            classifier,
             self._cells,
             tokens,
             keep_positions=keep_positions,
             progress=self._progress and bool(description),
             description=description,
-            forward=self._forward,
+            forward=self._compiled(classifier),
         )
+
+    def _compiled(self, classifier: Any) -> Any:
+        if self._model is None:
+            self._model = type(classifier).from_config(classifier.get_config())
+            self._forward = compile_forward(self._model)
+        weights = classifier.get_weights()
+        if [weight.shape for weight in weights] == [tuple(w.shape) for w in self._model.weights]:
+            self._model.set_weights(weights)
+            return self._forward
+        if self._unlike is None or self._unlike[0] is not classifier:
+            self._unlike = classifier, compile_forward(classifier)
+        return self._unlike[1]
