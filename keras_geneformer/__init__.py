@@ -62,6 +62,10 @@ _CONTENTS: dict[str, dict[str, str]] = {
     "evaluation": {
         "cross_validate": "cross_validation",
         "compare": "comparison",
+        "search": "search",
+    },
+    "studies": {
+        "run_study": "running",
     },
 }
 

@@ -76,11 +76,8 @@ def add_run(
         directory: where the pictures go.
         coordinates: as in `write_report`.
     """
-    run = (
-        result_or_directory
-        if isinstance(result_or_directory, FinetuneRecord)
-        else _read(result_or_directory)
-    )
+    given = result_or_directory
+    run = given if isinstance(given, FinetuneRecord) else FinetuneRecord.of(given)
     if not len(run.judged):
         raise ValueError(
             "no cell was held out of this run: there are no predictions to judge. Fine-tune with "

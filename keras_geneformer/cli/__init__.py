@@ -24,6 +24,7 @@ from keras_geneformer.cli import (
     demo,
     evaluation,
     pretraining,
+    studies,
     tokenization,
     training,
     vocabulary,
@@ -139,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         pretraining,
         training,
         evaluation,
+        studies,
         analysis,
         conversion,
     ):

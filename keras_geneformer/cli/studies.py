@@ -1,0 +1,124 @@
+"""The verb `study`: questions that were asked of Geneformer before, on data of your own."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from keras_geneformer.cli.counts_options import add_counts_options, counts_options
+from keras_geneformer.cli.output import draw_or_say_why_not
+
+_NUMBERS = {
+    "epochs": float,
+    "batch_size": int,
+    "learning_rate": float,
+    "freeze_layers": int,
+    "seed": int,
+}
+_WORDS = ("loss", "pooling")
+
+
+def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Adds `study`."""
+    from keras_geneformer.studies import STUDIES
+
+    verb = add(
+        "study",
+        _study,
+        "run a published study on data of your own",
+        "Writes report.html with the published figures beside those of this run, the tables it\n"
+        "rests on, and the trained model in DIR/preset. The studies:\n\n"
+        + "\n".join(f"  {name:28s} {study.title}" for name, study in STUDIES.items()),
+        "keras-geneformer study exposure --data kang.h5ad --label-key condition --output kang",
+        trains=True,
+    )
+    verb.add_argument("name", choices=tuple(STUDIES), metavar="NAME", help="one of the above")
+    verb.add_argument("--data", required=True, help=".h5ad with counts, or a .dataset")
+    verb.add_argument("--output", required=True, metavar="DIR", help="directory to write")
+    verb.add_argument(
+        "--model",
+        "--preset",
+        default="geneformer_mini",
+        help="pretrained model (default: %(default)s, which ships with the package)",
+    )
+    verb.add_argument("--vocabulary", help="v1, v2 or a directory (default: the model's)")
+    verb.add_argument(
+        "--genes",
+        help="csv with ensembl_id (or gene_name) and label; of perturb-then-predict, the genes to "
+        "delete: such a csv, or ids or symbols with commas (default: the 50 most frequent)",
+    )
+    verb.add_argument("--label-key", help="obs column with the classes (default: the study's)")
+    verb.add_argument(
+        "--group-key", help="obs column (donor, patient, ...) of which whole groups are held out"
+    )
+    verb.add_argument("--control", help="class of the untreated cells (perturb-then-predict)")
+    verb.add_argument("--cells", type=int, help="at most so many cells, drawn at random")
+    verb.add_argument("--max-length", type=int, help="longest cell in tokens, of an .h5ad")
+    verb.add_argument("--folds", type=int, help="of the studies of genes (default: 5)")
+    for name, kind in _NUMBERS.items():
+        verb.add_argument(_option(name), type=kind, help="(default: the study's)")
+    for name in _WORDS:
+        verb.add_argument(_option(name), help="(default: the study's)")
+    verb.add_argument("--no-map", action="store_true", help="draw no UMAP, which takes a while")
+    add_counts_options(verb)
+
+
+def _study(options: argparse.Namespace) -> None:
+    from keras_geneformer import run_study
+    from keras_geneformer.study_report import check_study_directory, write_study_report
+
+    check_study_directory(options.output)
+    settings = {
+        name: getattr(options, name)
+        for name in (*_NUMBERS, *_WORDS)
+        if getattr(options, name) is not None
+    }
+    result = run_study(
+        options.name,
+        options.data,
+        output=options.output,
+        model=options.model,
+        vocabulary=options.vocabulary,
+        genes=_genes(options),
+        label_key=options.label_key,
+        group_key=options.group_key,
+        control=options.control,
+        cells=options.cells,
+        folds=options.folds,
+        max_length=options.max_length,
+        embed=not options.no_map,
+        counts_options=counts_options(options),
+        **settings,
+    )
+    drawn = draw_or_say_why_not(lambda: write_study_report(result, options.output))
+    published = result.study.published
+    for name, value in result.figures.items():
+        beside = f" (published: {published[name]})" if name in published else ""
+        print(f"  {name:24s} {value:.3f}{beside}")
+    for note in result.notes:
+        print(f"note: {note}")
+    print(f"{'report.html, ' if drawn else ''}tables and preset in {options.output}")
+
+
+def _genes(options: argparse.Namespace) -> Any:
+    """The gene list as the study takes it; of genes to delete, their names."""
+    from keras_geneformer.studies import named_study
+
+    if options.genes is None or named_study(options.name).kind != "perturbation":
+        return options.genes
+    if not Path(options.genes).is_file():
+        return [name.strip() for name in options.genes.split(",") if name.strip()]
+    import pandas as pd
+
+    table = pd.read_csv(options.genes, dtype=str, keep_default_na=False)
+    for column in ("ensembl_id", "gene_name", "gene", "symbol"):
+        if column in table:
+            return [name for name in table[column] if name]
+    raise ValueError(
+        f"{options.genes} has columns {', '.join(table.columns)}; expected ensembl_id, gene_name, "
+        "gene or symbol"
+    )
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

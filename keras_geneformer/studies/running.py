@@ -1,0 +1,201 @@
+"""Running a study."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_geneformer.analysis.cell_embedding import embed_cells
+from keras_geneformer.models.backbone_of import backbone_of
+from keras_geneformer.models.presets import preset_vocabulary
+from keras_geneformer.studies import named_study
+from keras_geneformer.studies.adaptation import adapted_settings
+from keras_geneformer.studies.perturbed_exposures import frequent_genes, perturbed_exposures
+from keras_geneformer.studies.study import Study
+from keras_geneformer.studies.study_data import study_cells
+from keras_geneformer.studies.study_result import StudyResult
+from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
+from keras_geneformer.training.finetuning.cell_finetuning import finetune_cells
+from keras_geneformer.training.finetuning.gene_finetuning import finetune_genes
+
+PRESET = "preset"
+"""Folder of a study's output that holds the trained model."""
+
+_ENOUGH = 20
+"""Held-out control cells above which no other cells are perturbed."""
+
+
+def run_study(
+    study: str | Study,
+    data: Any,
+    *,
+    output: str | os.PathLike,
+    model: Any = "geneformer_mini",
+    vocabulary: Any = None,
+    genes: Any = None,
+    label_key: str | None = None,
+    group_key: str | None = None,
+    control: str | None = None,
+    cells: int | None = None,
+    folds: int | None = None,
+    max_length: int | None = None,
+    embed: bool = True,
+    counts_options: dict[str, Any] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> StudyResult:
+    """Run a study on data of your own.
+
+    Args:
+        study: its name (`keras_geneformer.studies.STUDIES`), or a `Study`.
+        data: a `.h5ad` file or an AnnData of counts, which are tokenized with the model's
+            vocabulary; or a `.dataset` directory or `CellDataset`.
+        output: a directory; the trained model's preset goes to `preset` in it.
+        model: a preset's name or directory, or a backbone or model.
+        vocabulary: a `GeneVocabulary`, or what `GeneVocabulary.load` takes. Default: the preset's.
+        genes: of a gene study, its list of genes with classes (`read_gene_classes`); of
+            `perturb-then-predict`, the genes to delete (default: the 50 most frequent ones).
+        label_key: column of obs with the classes. Default: the study's.
+        group_key: column of obs (donor, patient, technology) of which whole groups are held out.
+        control: of `perturb-then-predict`, the class of the untreated cells.
+        cells: at most so many cells, drawn by `seed`; of gene studies those used, and of
+            `perturb-then-predict` also the control cells that are perturbed.
+        folds: of gene studies.
+        max_length: longest cell in tokens, of those tokenized here.
+        embed: embed the held-out cells, for a map.
+        counts_options: options of `RankValueTokenizer.__call__`.
+        progress: show bars.
+        **settings: settings of `FinetuneSettings` in place of the study's.
+
+    Returns:
+        The answer; `study_report.write_study_report` makes a report of it.
+
+    Raises:
+        ValueError: there is no such study, or the data or options do not serve it.
+        FileNotFoundError: there are no such data.
+        FileExistsError: the preset's place in `output` holds something else.
+    """
+    study = named_study(study) if isinstance(study, str) else study
+    _check(study, genes, control, folds)
+    words = _vocabulary(model, vocabulary)
+    backbone = backbone_of(model)
+    given = study_cells(data, words, max_length=max_length, **(counts_options or {}))
+    seed = int(settings.get("seed", study.settings.get("seed", 0)))
+    whole = len(given)
+    preset = Path(output) / PRESET
+    common = {"output": preset, "vocabulary": words, "progress": progress}
+    asked = {"label_key": label_key, "group_key": group_key, "control": control, "cells": cells}
+    asked |= {"folds": folds, "max_length": max_length} | settings
+    options = dict(study.options)
+    notes: list[str] = []
+    embedding = changes = None
+    if study.kind == "genes":
+        options |= {} if cells is None else {"cells_used": cells}
+        options |= {} if folds is None else {"folds": folds}
+        wanted = options.get("cells_used")
+        if wanted and wanted > whole:
+            notes.append(f"The study used {wanted} cells; there are {whole}, and all were offered.")
+            options["cells_used"] = None
+        training = min(whole, wanted or whole)
+        chosen, said = adapted_settings(study, backbone.num_layers, training, settings)
+        run: Any = finetune_genes(model, given, genes, **options, **common, **chosen)
+        figures = dict(run.summary)
+        judged = run.cells
+    else:
+        if cells is not None and cells < whole:
+            given = given.sample(cells, seed=seed)
+        key = label_key or study.label_key
+        if group_key is not None:
+            options |= {part: group_key for part, on in options.items() if on is not None}
+            options["group_key"] = group_key
+        labelled = int(given.obs[key].notna().sum()) if key in given.obs else len(given)
+        chosen, said = adapted_settings(study, backbone.num_layers, round(0.9 * labelled), settings)
+        run = finetune_cells(model, given, key, **options, **common, **chosen)
+        figures = dict(run.test_metrics or run.metrics)
+        judged = len(given)
+        held = run.test_predictions if len(run.test_predictions) else run.predictions
+        if embed and given.obs.index.is_unique:
+            rows = given.obs.index.get_indexer(held.index)
+            embedding = embed_cells(run.model, given.subset(rows), layer=-1)
+        if study.kind == "perturbation":
+            changes, more = _perturbed(run, given, key, str(control), genes, words, cells, progress)
+            said += more
+    return StudyResult(
+        study=study,
+        run=run,
+        figures=figures,
+        cells=judged,
+        model=_described(model, backbone),
+        notes=notes + said,
+        embedding=embedding,
+        changes=changes,
+        options={name: value for name, value in asked.items() if value is not None},
+    )
+
+
+def _perturbed(
+    run: Any,
+    cells: Any,
+    key: str,
+    control: str,
+    genes: Sequence[str] | None,
+    vocabulary: Any,
+    most: int | None,
+    progress: bool,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Deletes genes in control cells, those held out first."""
+    if control not in run.model.classes:
+        raise ValueError(
+            f"control is {control!r}; expected one of the classes of obs[{key!r}], "
+            f"{', '.join(run.model.classes)}"
+        )
+    of_control = (cells.obs[key].astype(str) == control).to_numpy()
+    parts = run.parts.reindex(cells.obs.index).to_numpy()
+    held = of_control & np.isin(parts, ["test", "validation"])
+    notes = []
+    if held.sum() < _ENOUGH:
+        notes.append(
+            f"Only {int(held.sum())} control cells were held out, so that those which trained were "
+            "perturbed as well."
+        )
+        held = of_control
+    rows = np.flatnonzero(held)[:most]
+    chosen = cells.subset(rows)
+    if vocabulary is None:
+        vocabulary = cells.vocabulary
+    if vocabulary is None:
+        raise ValueError("no vocabulary says which token is which gene: give vocabulary")
+    named = frequent_genes(chosen, vocabulary, 50) if genes is None else list(genes)
+    notes.append(f"{len(rows)} control cells were perturbed.")
+    return perturbed_exposures(run.model, chosen, named, vocabulary, progress=progress), notes
+
+
+def _check(study: Study, genes: Any, control: str | None, folds: int | None) -> None:
+    if study.kind == "genes" and genes is None:
+        raise ValueError(
+            f"{study.name} needs genes, a list of genes with classes: a csv with the columns "
+            "ensembl_id (or gene_name) and label"
+        )
+    if study.kind == "perturbation" and control is None:
+        raise ValueError(f"{study.name} needs control, the class of the untreated cells")
+    if study.kind == "cells" and genes is not None:
+        raise ValueError(f"{study.name} labels cells, and has no use for genes")
+    if study.kind != "genes" and folds is not None:
+        raise ValueError(f"{study.name} has no folds; the studies of genes have")
+
+
+def _vocabulary(model: Any, given: Any) -> GeneVocabulary | None:
+    if given is not None:
+        return given if isinstance(given, GeneVocabulary) else GeneVocabulary.load(given)
+    return preset_vocabulary(model) if isinstance(model, (str, os.PathLike)) else None
+
+
+def _described(model: Any, backbone: Any) -> str:
+    name = str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
+    return (
+        f"{Path(name).name} ({backbone.num_layers} blocks, {backbone.hidden_dim} dimensions, "
+        f"{backbone.count_params():,} weights)"
+    )
