@@ -176,7 +176,7 @@ def _check(
         return
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        common = sorted(set(groups[parts[one]]) & set(groups[parts[other]]))
+        common = sorted({*groups[parts[one]].tolist()} & {*groups[parts[other]].tolist()})
         if common:
             raise ValueError(
                 f"Cells of {', '.join(map(repr, common[:3]))} in obs[{group_key!r}] are in {one} "
