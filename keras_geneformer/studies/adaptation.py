@@ -43,8 +43,8 @@ def adapted_settings(
         if steps < published / 2:
             settings["warmup"] = max(2, round(warmup * steps / published))
             notes.append(
-                f"The learning rate was to rise over {warmup} steps, of a run of about {published}; "
-                f"here it is over {settings['warmup']}, as large a share of about {steps}."
+                f"The learning rate rose over {warmup} steps, in a run of about {published}; here "
+                f"it is over {settings['warmup']}, as large a share of about {steps}."
             )
         if settings["warmup"] > steps:
             notes.append(

@@ -152,6 +152,11 @@ def _perturbed(
             f"control is {control!r}; expected one of the classes of obs[{key!r}], "
             f"{', '.join(run.model.classes)}"
         )
+    if not cells.obs.index.is_unique:
+        raise ValueError(
+            "cells share a name, so that the held-out ones cannot be told from those that trained: "
+            "give obs an index of unique names"
+        )
     of_control = (cells.obs[key].astype(str) == control).to_numpy()
     parts = run.parts.reindex(cells.obs.index).to_numpy()
     held = of_control & np.isin(parts, ["test", "validation"])
