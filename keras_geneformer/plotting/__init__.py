@@ -18,6 +18,7 @@ from keras_geneformer.plotting.changes import change_bars
 from keras_geneformer.plotting.class_curves import precision_recall_curves, roc_curves
 from keras_geneformer.plotting.class_scores import class_recall
 from keras_geneformer.plotting.confusion import confusion_matrix
+from keras_geneformer.plotting.gene_folds import fold_roc_curves, score_distribution
 from keras_geneformer.plotting.genes import gene_bars
 from keras_geneformer.plotting.learning import learning_curves
 from keras_geneformer.plotting.losses import loss_curve
@@ -30,6 +31,7 @@ __all__ = [
     "comparison_bars",
     "confusion_matrix",
     "embedding_map",
+    "fold_roc_curves",
     "fold_scores",
     "gene_bars",
     "learning_curves",
@@ -37,6 +39,7 @@ __all__ = [
     "precision_recall_curves",
     "reliability_diagram",
     "roc_curves",
+    "score_distribution",
     "truth_and_prediction",
     "umap_coordinates",
 ]
