@@ -16,8 +16,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "train a classifier on genes of known classes, cross-validated over genes",
         "Writes a preset that `predict-genes` takes, trained on all genes of the list, and beside\n"
         "its weights genes.csv (a row a gene, scored by a model that never saw it), folds.csv,\n"
-        "summary.json, history.csv, gene_list.txt (which genes could not be used), genome.csv with\n"
-        "--score-all, and report.html. Stopped and run again, it goes on at the next fold.",
+        "summary.json, history.csv, gene_list.txt (genes that could not be used) and report.html;\n"
+        "with --score-all genome.csv. Stopped and run again, it goes on at the next fold.",
         "keras-geneformer finetune-genes cells.dataset --model geneformer_v1_10m "
         "--genes dosage_sensitivity_tfs.csv --output dosage",
         trains=True,
