@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def _table(path: Path) -> pd.DataFrame:
     """A table of cells; a class called NA or 1 stays the text it is. Empty where there is none."""
     if not path.is_file():
         return pd.DataFrame()
-    texts = {"true": str, "label": str, "part": str}
+    texts: dict[Hashable, Any] = {"true": str, "label": str, "part": str}
     table = pd.read_csv(path, index_col=0, dtype=texts, keep_default_na=False)
     table.index = table.index.astype(str)
     return table

@@ -157,7 +157,8 @@ def _add_classes(
     judged = run.judged
     classes = classes_of(judged)
     classes += sorted(set(judged["label"].astype(str)) - set(classes))
-    counts = confusion_table(judged["true"].astype(str), judged["label"].astype(str), classes)
+    true, label = (judged[name].astype(str).to_numpy() for name in ("true", "label"))
+    counts = confusion_table(true, label, classes)
     report.section("Class by class")
     table = class_table(judged)
     table["95% interval"] = [

@@ -153,8 +153,9 @@ def truth_and_prediction(
         )
     x, y = (coordinates.iloc[:, column].to_numpy(dtype=float) for column in (0, 1))
     kinds = [predictions[name].astype(str).to_numpy() for name in ("true", "label")]
-    counts = pd.DataFrame({side: pd.Series(kind).value_counts() for side, kind in enumerate(kinds)})
-    counts = counts.fillna(0).astype(int).sort_values(0, ascending=False, kind="stable")
+    tables = [pd.Series(kind).value_counts() for kind in kinds]
+    counts = pd.DataFrame(dict(zip(("true", "label"), tables))).fillna(0).astype(int)
+    counts = counts.sort_values("true", ascending=False, kind="stable")
     columns = 2 if len(counts) > 3 else 1
     figure, axes = empty_picture(2.75 + 0.17 * -(-len(counts) // columns), title, square=True)
     axes.remove()
@@ -168,7 +169,7 @@ def truth_and_prediction(
         axes.set_title(name, fontsize=TEXT, color=INK)
         for number, label in enumerate(counts.index):
             chosen = kind == label
-            shown = clipped(label, 22)
+            both = f"{counts['true'][label]}, {counts['label'][label]}"
             axes.scatter(
                 x[chosen],
                 y[chosen],
@@ -177,7 +178,9 @@ def truth_and_prediction(
                 marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
                 linewidth=0.2,
                 edgecolor="white",
-                label=None if side else f"{shown} ({counts.loc[label, 0]}, {counts.loc[label, 1]})",
+                label=None
+                if side
+                else f"{shown} ({counts['true'][label]}, {counts['label'][label]})",
             )
     legend: Any = figure.legend(
         loc="outside lower center",

@@ -46,8 +46,8 @@ def learning_curves(history: pd.DataFrame, path: str | Path, *, title: str = "")
             "learning curves need a row and a column 'loss', but the history has "
             f"{len(history)} rows and columns {list(map(str, history.columns))}"
         )
-    steps = history["step"] if "step" in history else pd.Series(range(1, len(history) + 1))
-    steps = steps.to_numpy()
+    counted = history["step"] if "step" in history else pd.Series(range(1, len(history) + 1))
+    steps = counted.to_numpy()
     scores = [
         str(name)
         for name in history.columns

@@ -86,7 +86,7 @@ def run_study(
     seed = int(settings.get("seed", study.settings.get("seed", 0)))
     whole = len(given)
     preset = Path(output) / PRESET
-    common = {"output": preset, "vocabulary": words, "progress": progress}
+    common: dict[str, Any] = {"output": preset, "vocabulary": words, "progress": progress}
     asked = {"label_key": label_key, "group_key": group_key, "control": control, "cells": cells}
     asked |= {"folds": folds, "max_length": max_length} | settings
     options = dict(study.options)
