@@ -54,6 +54,8 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "finetune_genes": "finetuning.gene_finetuning",
         "predict_genes": "finetuning.gene_prediction",
         "predict": "finetuning.prediction",
+        "finetune_multitask": "finetuning.multitask_finetuning",
+        "predict_tasks": "finetuning.multitask_prediction",
     },
     "analysis": {
         "embed_cells": "cell_embedding",

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+from collections.abc import Sequence
 from typing import Any
 
 _DECAYS = ("linear", "cosine", "constant", "polynomial")
@@ -11,7 +12,9 @@ _NAMED = (
 )
 
 
-def add_finetune_options(verb: argparse.ArgumentParser) -> None:
+def add_finetune_options(
+    verb: argparse.ArgumentParser, poolings: Sequence[str] = ("first", "mean", "cls")
+) -> None:
     """Adds `--epochs`, `--learning-rate`, `--loss` and others, and `--set NAME=VALUE` for all."""
     options = verb.add_argument_group(
         "fine-tuning", "what is not given is as `finetune_cells` has it"
@@ -29,7 +32,7 @@ def add_finetune_options(verb: argparse.ArgumentParser) -> None:
     options.add_argument("--class-weights", choices=("balanced", "effective_number"))
     options.add_argument("--sampling", choices=("upsample", "downsample", "balanced"))
     options.add_argument("--head-layers", type=int, help="new encoder blocks")
-    options.add_argument("--pooling", choices=("first", "mean", "cls"), help="stands for the cell")
+    options.add_argument("--pooling", choices=poolings, help="stands for the cell")
     options.add_argument(
         "--validation",
         type=number_or_text,

@@ -30,6 +30,7 @@ OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY} | {
     *("loss.png", "confusion.png", "log.csv", "tensorboard", "training.json", "README.md"),
     *("genes.csv", "folds.csv", "genome.csv", "summary.json", "gene_list.txt", "report.html"),
     *("roc.png", "auc.png", "gene_scores.png"),
+    *("metrics.csv", "test_metrics.csv", "test_predictions.csv", "confusions", "run.json"),
 }
 """What saving and the training recipes write; a directory with anything else is not replaced."""
 FORMAT = 1

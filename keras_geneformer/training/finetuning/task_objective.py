@@ -42,19 +42,19 @@ class TaskObjective(keras.layers.Layer):
         weights: str | Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(dtype="float32", name="task_objective")
-        self._losses = dict(losses)
+        self._loss_of = dict(losses)
         self._fixed = _fixed_weights(weights, list(losses))
         self.log_variances: Any = None
         if self._fixed is None:
             self.log_variances = self.add_weight(
-                (len(self._losses),), initializer="zeros", name="log_variances"
+                (len(self._loss_of),), initializer="zeros", name="log_variances"
             )
         self.built = True
 
     def call(self, labels, scores, weights):
         """The loss of a batch, from dicts of arrays by task."""
         total = 0.0
-        for number, (task, loss) in enumerate(self._losses.items()):
+        for number, (task, loss) in enumerate(self._loss_of.items()):
             value = loss(labels[task], scores[task], weights[task])
             if self._fixed is not None:
                 total = total + self._fixed[task] * value
@@ -69,7 +69,7 @@ class TaskObjective(keras.layers.Layer):
         if self._fixed is not None:
             return dict(self._fixed)
         values = ops.convert_to_numpy(self.log_variances)
-        return {task: math.exp(-value) for task, value in zip(self._losses, values)}
+        return {task: math.exp(-value) for task, value in zip(self._loss_of, values)}
 
 
 def _fixed_weights(weights: Any, tasks: list[str]) -> dict[str, float] | None:
