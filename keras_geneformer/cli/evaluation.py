@@ -29,7 +29,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--folds 5 --output folds",
         trains=True,
     )
-    _add_cells(crossed)
+    add_cells(crossed)
+    _add_folds(crossed)
     crossed.add_argument("--output", required=True, metavar="DIR", help="directory to write")
     crossed.add_argument(
         "--repeats", type=int, default=1, help="times all cells are split (default: %(default)s)"
@@ -57,7 +58,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--label-key cell_type --baselines logistic-regression,svm --epochs 3 --output table.csv",
         trains=True,
     )
-    _add_cells(compared)
+    add_cells(compared)
+    _add_folds(compared)
     compared.add_argument(
         "--counts", help="what the cells were tokenized from; needed for methods on counts"
     )
@@ -72,10 +74,21 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_counts_options(compared)
 
 
-def _add_cells(verb: argparse.ArgumentParser) -> None:
+def add_cells(verb: argparse.ArgumentParser) -> None:
+    """Adds the model, the cells, `--label-key`, `--leave-out` and `--seed`."""
     verb.add_argument("preset", metavar="PRESET", help="pretrained model: name or directory")
     verb.add_argument("dataset", help="tokenized cells (from `tokenize`)")
     verb.add_argument("--label-key", required=True, help="obs column with the labels")
+    verb.add_argument(
+        "--leave-out",
+        default="",
+        metavar="LABELS",
+        help="labels whose cells take no part, with commas between them",
+    )
+    verb.add_argument("--seed", type=int, default=0, help="of every draw (default: %(default)s)")
+
+
+def _add_folds(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--folds",
         type=folds,
@@ -85,13 +98,6 @@ def _add_cells(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--group-key", help="obs column (donor, batch) of which no value is on both sides"
     )
-    verb.add_argument(
-        "--leave-out",
-        default="",
-        metavar="LABELS",
-        help="labels whose cells take no part, with commas between them",
-    )
-    verb.add_argument("--seed", type=int, default=0, help="of every draw (default: %(default)s)")
 
 
 def folds(text: str) -> int | str:
@@ -104,7 +110,8 @@ def folds(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"{text!r} is no number, nor leave-one-out") from None
 
 
-def _cells(options: argparse.Namespace) -> Any:
+def labelled(options: argparse.Namespace) -> Any:
+    """The cells, without those of labels that were left out."""
     from keras_geneformer import CellDataset
 
     cells = CellDataset.load(options.dataset)
@@ -123,7 +130,7 @@ def _cross_validate(options: argparse.Namespace) -> None:
 
     found = cross_validate(
         options.preset,
-        _cells(options),
+        labelled(options),
         options.label_key,
         folds=options.folds,
         group_key=options.group_key,
@@ -171,7 +178,7 @@ def _compare(options: argparse.Namespace) -> None:
     del of_counts["gene_key"]
     found = compare(
         options.preset,
-        _cells(options),
+        labelled(options),
         options.label_key,
         counts=options.counts,
         baselines=() if names == ("none",) else names,

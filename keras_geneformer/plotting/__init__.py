@@ -24,6 +24,7 @@ from keras_geneformer.plotting.learning import learning_curves
 from keras_geneformer.plotting.losses import loss_curve
 from keras_geneformer.plotting.methods import comparison_bars, fold_scores
 from keras_geneformer.plotting.reliability import reliability_diagram
+from keras_geneformer.plotting.searches import search_history
 
 __all__ = [
     "change_bars",
@@ -40,6 +41,7 @@ __all__ = [
     "reliability_diagram",
     "roc_curves",
     "score_distribution",
+    "search_history",
     "truth_and_prediction",
     "umap_coordinates",
 ]
