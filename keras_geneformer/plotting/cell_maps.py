@@ -178,9 +178,7 @@ def truth_and_prediction(
                 marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
                 linewidth=0.2,
                 edgecolor="white",
-                label=None
-                if side
-                else f"{shown} ({counts['true'][label]}, {counts['label'][label]})",
+                label=None if side else f"{clipped(label, 22)} ({both})",
             )
     legend: Any = figure.legend(
         loc="outside lower center",
