@@ -193,7 +193,7 @@ def test_finetune_cells_then_predict(files, tmp_path, capsys):
     )
     confusion = pd.read_csv(output / "confusion.csv", index_col=0)
     assert confusion.to_numpy().sum() == len(predictions) == 12
-    for picture in ("loss.png", "confusion.png"):
+    for picture in ("learning.png", "confusion.png"):
         assert (output / picture).read_bytes().startswith(b"\x89PNG")
 
     labels = tmp_path / "labels.csv"
