@@ -1,0 +1,76 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
+from keras_geneformer.testing import tiny_backbone
+from keras_geneformer.training.finetuning.learnable import finish_learnable, prepare_learnable
+from keras_geneformer.training.finetuning.settings import FinetuneSettings
+
+pytestmark = pytest.mark.tensors
+
+CELLS = {
+    "token_ids": np.array([[5, 7, 2, 9]], dtype="int32"),
+    "padding_mask": np.ones((1, 4), dtype="int32"),
+}
+
+
+def classifier():
+    keras.utils.set_random_seed(0)
+    return GeneformerCellClassifier(tiny_backbone(num_layers=2), classes=["B", "T"])
+
+
+def scores(model):
+    return keras.ops.convert_to_numpy(model(CELLS))
+
+
+def test_adapters_on_a_quantized_backbone_end_as_an_ordinary_preset(tmp_path):
+    model = classifier()
+    ordinary = [(variable.path, variable.dtype) for variable in model.weights]
+    exact = scores(model)
+    settings = FinetuneSettings(lora=4, quantize="int8", freeze_layers=1, lora_targets=("value",))
+    prepare_learnable(model, settings)
+    adapted = "encoder_block_1/attention/value"
+    assert [variable.path for variable in model.trainable_variables] == [
+        f"{adapted}/lora_kernel_a",
+        f"{adapted}/lora_kernel_b",
+        "pooler/kernel",
+        "pooler/bias",
+        "scores/kernel",
+        "scores/bias",
+    ]
+    assert not model.backbone.get_layer("encoder_block_0").trainable
+    assert not model.backbone.get_layer("embeddings").trainable
+    assert model.backbone.get_layer("encoder_block_1").trainable
+    np.testing.assert_allclose(scores(model), exact, atol=0.01)
+
+    attention = model.backbone.get_layer("encoder_block_1").attention
+    attention.value.lora_kernel_b.assign(np.full((4, 32), 0.5))
+    trained = scores(model)
+    message = (
+        "encoder_block_0/attention/key has an adapter or is quantized; a preset holds ordinary "
+        r"weights\. Call keras_geneformer\.merge_lora\(model\) first, or save the adapters alone"
+    )
+    with pytest.raises(ValueError, match=message):
+        model.save_to_preset(tmp_path / "early")
+    assert not (tmp_path / "early").exists()
+
+    finish_learnable(model, settings)
+    assert [(variable.path, variable.dtype) for variable in model.weights] == ordinary
+    assert np.abs(trained - exact).max() > 1e-4
+    np.testing.assert_allclose(scores(model), trained, atol=1e-6)
+    model.save_to_preset(tmp_path / "late")
+    again = GeneformerCellClassifier.from_preset(tmp_path / "late")
+    np.testing.assert_allclose(scores(again), trained, atol=1e-6)
+
+
+def test_a_pruned_backbone_is_held_at_zero_until_the_end():
+    model = classifier()
+    settings = FinetuneSettings(prune=0.5, freeze_embeddings=True)
+    prepare_learnable(model, settings)
+    held = [variable for variable in model.weights if variable.constraint is not None]
+    assert len(held) == 2 * 6
+    assert all((keras.ops.convert_to_numpy(kernel) == 0).mean() == 0.5 for kernel in held)
+    assert not model.backbone.get_layer("embeddings").trainable_weights
+    finish_learnable(model, settings)
+    assert all(variable.constraint is None for variable in model.weights)
