@@ -7,6 +7,7 @@ import pytest
 
 from keras_geneformer.cli import main
 from keras_geneformer.cli.finetune_options import assignment, values_of_setting
+from keras_geneformer.evaluation import comparison
 from keras_geneformer.testing import (
     synthetic_cells,
     synthetic_dataset,
@@ -28,7 +29,12 @@ def files(tmp_path_factory):
     return folder
 
 
-def test_compare_writes_table_and_picture_and_says_who_wins(files, capsys):
+def test_compare_writes_table_and_picture_and_says_who_wins(files, capsys, monkeypatch):
+    def stand_in(model, chosen, label_key, fold, *, seed, progress, settings):
+        assert settings["epochs"] == 1
+        return pd.DataFrame({"label": ["B cell"] * len(fold[1])})
+
+    monkeypatch.setattr(comparison, "finetuned_predictions", stand_in)
     output = files / "table.csv"
     arguments = ("compare", files / "model", files / "cells.dataset", "--label-key", "cell_type")
     arguments += ("--counts", files / "cells.h5ad", "--baselines", "logistic-regression,svm")
@@ -70,12 +76,12 @@ def test_search_writes_settings_that_fine_tuning_takes(files, capsys):
     output = files / "search"
     arguments = ("search", files / "model", files / "cells.dataset", "--label-key", "cell_type")
     arguments += ("--space", "learning_rate=(1e-4, 1e-2, 'log')", "--epochs", "1")
-    assert run(*arguments, "--trials", "2", "--output", output) == 0
+    assert run(*arguments, "--trials", "1", "--output", output) == 0
     best = json.loads((output / "best_settings.json").read_text())
     assert sorted(best) == ["epochs", "learning_rate", "validation"]
-    assert len(pd.read_csv(output / "trials.csv")) == 2
+    assert len(pd.read_csv(output / "trials.csv")) == 1
     assert (output / "history.png").exists()
-    assert "2 trials, 0 given up early; best macro_f1" in capsys.readouterr().out
+    assert "1 trials, 0 given up early; best macro_f1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,30 @@ class BaselineInputs:
     embedding: np.ndarray | None = None
     """(cells, hidden_dim), of the model as it was given, which saw no label: for `knn`."""
 
+    def given_counts(self) -> AlignedCounts:
+        """The counts.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.counts is None:
+            raise ValueError("This baseline looks at counts, and none were given.")
+        return self.counts
+
+    def given_embedding(self) -> np.ndarray:
+        """The embedding.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.embedding is None:
+            raise ValueError("This baseline looks at an embedding, and none was given.")
+        return self.embedding
+
     def log_counts(self) -> sp.csr_matrix:
         """log(1 + counts per 10,000)."""
-        assert self.counts is not None
-        return log_normalised(self.counts.counts, self.counts.totals)
+        given = self.given_counts()
+        return log_normalised(given.counts, given.totals)
 
 
 class _Fold(NamedTuple):
@@ -91,7 +111,7 @@ def run_baseline(
         training cells.
 
     Raises:
-        ValueError: there is no such baseline.
+        ValueError: there is no such baseline, or what it looks at was not given.
         ImportError: it needs a package that is not installed.
     """
     if name not in _METHODS:
@@ -189,7 +209,8 @@ def _xgboost(fold: _Fold) -> pd.DataFrame:
         from xgboost import XGBClassifier
     except ImportError as error:
         raise ImportError(_NEEDS_XGBOOST) from error
-    levels = expression_levels(fold.inputs.counts.counts, fold.inputs.counts.totals)
+    given = fold.inputs.given_counts()
+    levels = expression_levels(given.counts, given.totals)
     genes = castle_genes(levels[fold.training], fold.labels)
     model = XGBClassifier(
         n_estimators=200, max_depth=5, learning_rate=0.1, random_state=fold.seed, tree_method="hist"
@@ -202,8 +223,9 @@ def _knn(fold: _Fold) -> pd.DataFrame:
     model = KNeighborsClassifier(
         min(NEIGHBOURS, len(fold.training)), weights="distance", metric="cosine"
     )
-    model.fit(fold.inputs.embedding[fold.training], fold.labels)
-    return _table(fold.classes, model.predict_proba(fold.inputs.embedding[fold.test]))
+    embedding = fold.inputs.given_embedding()
+    model.fit(embedding[fold.training], fold.labels)
+    return _table(fold.classes, model.predict_proba(embedding[fold.test]))
 
 
 def _table(classes: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:

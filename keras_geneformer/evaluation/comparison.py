@@ -155,7 +155,8 @@ def compare(
         aligned = aligned_counts(counts, chosen.names, n_counts_key=n_counts_key, **options)
     given = backbone_of(model_or_preset)
     methods = _Methods(given, chosen, label_key, aligned, settings, seed, progress)
-    run = {"what": "comparison", "label_key": label_key, "group_key": group_key, "seed": seed}
+    run: dict[str, Any] = {"what": "comparison", "seed": seed}
+    run |= {"label_key": label_key, "group_key": group_key}
     run |= {"cells": chosen.checksum(), "folds": folds, "stratified": stratified}
     store = FoldStore(output, run)
 

@@ -122,7 +122,8 @@ def cross_validate(
     if points:
         nested = inner_folds_of(chosen, made, inner_folds, stratified, seed)
     given = backbone_of(model_or_preset)
-    run = {"what": "cross-validation", "label_key": label_key, "group_key": group_key}
+    run: dict[str, Any] = {"what": "cross-validation", "seed": seed}
+    run |= {"label_key": label_key, "group_key": group_key}
     run |= {"cells": chosen.checksum(), "folds": folds, **options}
     run |= {"model": model_checksum(given), "grid": grid, "settings": settings}
     store = FoldStore(output, run | ({"inner_folds": inner_folds} if points else {}))

@@ -148,8 +148,8 @@ def search(
     if not study.trials and (point := usual_point(space)) is not None:
         study.enqueue_trial(point)
     left = trials - len(_over(study))
-    task = {"label_key": label_key, "space": space, "fixed": fixed, "objective": objective}
-    task |= {"seed": seed, "progress": progress}
+    task: dict[str, Any] = {"label_key": label_key, "space": space, "fixed": fixed}
+    task |= {"objective": objective, "seed": seed, "progress": progress}
     if left > 0 and workers == 1:
         run_trials(study, given, chosen.cells, left, **task)
     elif left > 0:

@@ -110,7 +110,7 @@ def _worth(others: pd.DataFrame) -> list[str]:
     return [f"{helps}: {abs(lead):.3f} {more} macro-F1 than {against}, {_p(p)}."]
 
 
-def _scores(row: pd.Series) -> str:
+def _scores(row: Any) -> str:
     return f"macro-F1 {row['macro_f1']:.3f}, accuracy {row['accuracy']:.3f}"
 
 

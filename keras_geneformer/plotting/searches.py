@@ -65,7 +65,7 @@ def search_history(
     axes.step(done["trial"], best, where="post", color=COLOURS[1], linewidth=1.4, label="best")
     axes.set_xlabel("trial", fontsize=TEXT, color=INK)
     axes.set_ylabel(ylabel, fontsize=TEXT, color=INK)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     figure.legend(
         loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False, labelcolor=INK

@@ -69,3 +69,11 @@ def test_a_missing_package_is_named(monkeypatch):
     message = r"xgboost needs XGBoost: pip install 'keras_geneformer\[baselines\]', or leave it out"
     with pytest.raises(ImportError, match=message):
         check_baselines(["knn", "xgboost"])
+
+
+def test_what_a_baseline_looks_at_must_be_given(inputs):
+    nothing = BaselineInputs(inputs.labels)
+    with pytest.raises(ValueError, match="looks at counts, and none were given"):
+        run_baseline("svm", nothing, TRAINING, TEST)
+    with pytest.raises(ValueError, match="looks at an embedding, and none was given"):
+        run_baseline("knn", nothing, TRAINING, TEST)
