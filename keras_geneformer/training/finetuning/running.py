@@ -1,6 +1,7 @@
 """A fine-tuning run: what learns, at which rate, from which batches, and when it ends."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import pandas as pd
 
 from keras_geneformer.training.distribution import Distribution, connect
 from keras_geneformer.training.finetuning.batches import TargetBatches
+from keras_geneformer.training.finetuning.determinism import deterministic
 from keras_geneformer.training.finetuning.finetuning_model import FinetuningModel, Objective
 from keras_geneformer.training.finetuning.freezing import freeze_at
 from keras_geneformer.training.finetuning.frozen_states import frozen_states
@@ -62,15 +64,16 @@ def run_finetuning(
     steps = settings.steps(batches.steps_per_epoch)
     stages = _Stages(network, model.backbone, batches, settings, objective, steps, distribution)
     best = _Best(model, after_epoch, settings.early_stopping)
-    history = train(
-        stages.model,
-        batches,
-        steps,
-        step=stages,
-        progress=progress,
-        description=description,
-        after_epoch=None if after_epoch is None else best,
-    )
+    with deterministic() if settings.deterministic else nullcontext():
+        history = train(
+            stages.model,
+            batches,
+            steps,
+            step=stages,
+            progress=progress,
+            description=description,
+            after_epoch=None if after_epoch is None else best,
+        )
     best.restore()
     finish_learnable(model, settings)
     return history
@@ -102,9 +105,7 @@ class _Stages:
 
     def __call__(self, batch: tuple) -> dict[str, float]:
         epoch = self._done / self._epoch_length
-        if self._settings.unfreeze is not None and freeze_at(
-            self._backbone, self._settings, epoch
-        ):
+        if self._settings.unfreeze is not None and freeze_at(self._backbone, self._settings, epoch):
             before = self.model.optimizer
             with self._distribution.scope():
                 self._compile()
