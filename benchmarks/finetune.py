@@ -6,8 +6,8 @@
 
 The cells: `--cells` of pbmc3k (V1 tokens, found through KERAS_GENEFORMER_SHARED), drawn at random,
 with their 9 labels and real lengths, `--batch` a step, `--epochs` passes. Every engine runs in a
-process of its own, on the same cores, `--rounds` times in turns, and trains the V1 shape from random
-weights: 6 layers of width 256, dropout .02, float32.
+process of its own, on the same cores, `--rounds` times in turns, and trains the V1 shape from
+random weights: 6 layers of width 256, dropout .02, float32.
 
 The peer: `Trainer.train()` on `BertForSequenceClassification` (sdpa attention) as the published
 Classifier calls it: batches grouped by length, each padded to its longest cell, AdamW, linear

@@ -26,10 +26,21 @@ def write_gene_report(result: Any, directory: str | Path, *, title: str = "Gene 
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    directory = Path(directory)
-    classes = result.model.classes
     genes = ", ".join(f"{number} {name}" for name, number in result.report.taken.items())
     report = HtmlReport(title, f"{genes}, in {result.cells} cells.")
+    add_gene_run(report, result, Path(directory))
+    return report.write(Path(directory) / "report.html")
+
+
+def add_gene_run(report: HtmlReport, result: Any, directory: Path) -> None:
+    """Add a run's sections to a report, and draw its pictures.
+
+    Args:
+        report: to add to.
+        result: a `GeneResult`.
+        directory: where the pictures go.
+    """
+    classes = result.model.classes
     if len(result.folds):
         figures = result.summary
         report.facts(
@@ -76,7 +87,6 @@ def write_gene_report(result: Any, directory: str | Path, *, title: str = "Gene 
         "Genes of different classes may differ in how strongly they are expressed, and can then be "
         "told apart by rank alone; genes in few cells are known less well (columns cells and sd)."
     )
-    return report.write(directory / "report.html")
 
 
 def _draw_folds(report: HtmlReport, result: Any, directory: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from keras_geneformer import plotting
 from keras_geneformer.finetune_report import add_run
+from keras_geneformer.gene_report import add_gene_run
 from keras_geneformer.report import HtmlReport
 from keras_geneformer.studies.study_result import StudyResult
 
@@ -69,10 +70,9 @@ def write_study_report(result: StudyResult, directory: str | os.PathLike) -> Pat
     if study.kind == "perturbation":
         _add_changes(report, result, directory)
     if study.kind == "genes":
-        from keras_geneformer.gene_study_report import add_genes
-
-        add_genes(report, result, directory)
+        add_gene_run(report, result.run, directory)
     else:
+        report.section("This run, on cells that were held out")
         add_run(report, result.run, directory, coordinates=_coordinates(result))
     report.footer(f"keras-geneformer study {study.name}; source: {study.source}.")
     return report.write(directory / "report.html")
@@ -83,7 +83,9 @@ def _add_comparison(report: HtmlReport, result: StudyResult) -> None:
     mechanics = mechanics_only(result)
     if mechanics:
         report.text(f"This run shows the mechanics only: {mechanics}.")
-    names = list(dict.fromkeys([*result.figures, *study.published]))
+    # Calibration has a section of its own.
+    names = [name for name in result.figures if not name.startswith("ece")]
+    names = list(dict.fromkeys([*names, *study.published]))
     rows = [
         {
             "figure": name.replace("_", " ").replace("f1", "F1"),
@@ -101,7 +103,8 @@ def _add_comparison(report: HtmlReport, result: StudyResult) -> None:
         + ("" if study.published else " No published figure is repeated here."),
     )
     facts = {"cells here": f"{result.cells:,}", "model here": result.model}
-    facts |= {name.replace("_", " "): str(value) for name, value in result.options.items()}
+    asked = {name: value for name, value in result.options.items() if name != "cells"}
+    facts |= {name.replace("_", " "): str(value) for name, value in asked.items()}
     report.table(pd.DataFrame({"": list(facts), "this run": list(facts.values())}))
     if result.notes:
         report.section("What was done otherwise")
