@@ -7,7 +7,7 @@ import pytest
 
 from keras_geneformer.cli import main
 from keras_geneformer.cli.finetune_options import assignment, values_of_setting
-from keras_geneformer.evaluation import comparison
+from keras_geneformer.evaluation import comparison, cross_validation
 from keras_geneformer.testing import (
     synthetic_cells,
     synthetic_dataset,
@@ -52,7 +52,11 @@ def test_compare_writes_table_and_picture_and_says_who_wins(files, capsys, monke
     assert output.read_bytes() == before
 
 
-def test_cross_validate_holds_out_donors(files, capsys):
+def test_cross_validate_holds_out_donors(files, capsys, monkeypatch):
+    def stand_in(model, chosen, label_key, fold, *, seed, progress, settings):
+        return pd.DataFrame({"label": chosen.labels[fold[1]]})
+
+    monkeypatch.setattr(cross_validation, "finetuned_predictions", stand_in)
     output = files / "crossed"
     arguments = ("cross-validate", files / "model", files / "cells.dataset", "--label-key")
     arguments += ("cell_type", "--leave-out", "monocyte", "--group-key", "donor", "--folds", "2")

@@ -1,4 +1,4 @@
-"""How trials are proposed, kept and taken up again; a stand-in is trained in place of the network."""
+"""How trials are proposed, kept and taken up again; in place of the network is a stand-in."""
 
 import sys
 
