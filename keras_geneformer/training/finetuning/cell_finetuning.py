@@ -269,7 +269,10 @@ def _described(
 
     def said(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {str(key): said(item) for key, item in value.items()}
+            return {
+                str(column): str(held) if np.isscalar(held) else sorted(map(str, held))
+                for column, held in value.items()
+            }
         if value is None or isinstance(value, (str, float, int)):
             return value
         return f"{len(value)} cells by name"
