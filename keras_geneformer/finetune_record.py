@@ -103,7 +103,7 @@ class FinetuneRecord:
             unseen = sorted(set(self.described.get("classes", [])) - set(counts.index))
             if unseen:
                 said.append(f"No held-out cell is of the class {', '.join(unseen)}.")
-            if counts.iloc[0] > 0.5 * len(self.judged):
+            if counts.iloc[0] > 0.6 * len(self.judged):
                 said.append(
                     f"{counts.iloc[0] / len(self.judged):.0%} of the held-out cells are of one "
                     f"class, {counts.index[0]}: so much accuracy comes without learning. Look at "

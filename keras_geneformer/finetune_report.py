@@ -143,7 +143,7 @@ def _add_grounds(report: HtmlReport, run: FinetuneRecord) -> None:
     settings, usual = about.get("settings", {}), FinetuneSettings()
     shown = ("epochs", "batch_size", "learning_rate", "loss", "freeze_layers", "pooling", "seed")
     for name, value in settings.items():
-        if name in shown or value != _plain(getattr(usual, name, None)):
+        if name in shown or _plain(value) != _plain(getattr(usual, name, None)):
             rows[_named(name)] = _number(value) if isinstance(value, float) else str(value)
     table = pd.DataFrame({"": list(rows), "this run": list(rows.values())})
     report.table(table, caption="Settings that are not shown are the defaults.")
