@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -117,18 +118,20 @@ def finetune_multitask(
         classifier = _classifier(given, cells, labels, chosen)
         objective = TaskObjective(losses, task_weights)
     batches = _training_batches(cells, labels, split.train, classifier, chosen, distribution)
+    forward = compile_forward(classifier.joined_scores())
     held = _HeldOut(classifier, cells, labels, split.validation, objective)
     history = run_finetuning(
         classifier,
         batches,
         chosen,
         objective=objective,
-        after_epoch=held.after_epoch if len(split.validation) else None,
+        after_epoch=partial(held.after_epoch, forward) if len(split.validation) else None,
         distribution=distribution,
         progress=progress,
     )
-    # Compiled anew: adapters may have been merged since.
-    forward = compile_forward(classifier.joined_scores())
+    if chosen.lora is not None:
+        # A graph of the adapters, which are merged by now.
+        forward = compile_forward(classifier.joined_scores())
     metrics, predictions = held.judged(forward)
     tested = _HeldOut(classifier, cells, labels, split.test, objective)
     test_metrics, test_predictions = tested.judged(forward)
@@ -173,13 +176,10 @@ class _HeldOut:
         self._true = labels.values[places]
         self._cells = cells.subset(labels.rows[places])
         self._objective = objective
-        self._forward: Forward | None = None
 
-    def after_epoch(self, epoch: int) -> dict[str, float]:
+    def after_epoch(self, forward: Forward, epoch: int) -> dict[str, float]:
         """Loss, macro-F1 and weight of each task, and the `score` that chooses among epochs."""
-        if self._forward is None:
-            self._forward = compile_forward(self._classifier.joined_scores())
-        scores = task_scores(self._classifier, self._forward, self._cells)
+        scores = task_scores(self._classifier, forward, self._cells)
         tables = self._tables(scores)
         metrics = self._metrics(tables)
         told = _by_task(self._true, self._classifier.tasks)
