@@ -109,7 +109,7 @@ def _draw_folds(report: HtmlReport, result: Any, directory: Path) -> None:
     _picture(
         report,
         directory / "gene_scores.png",
-        "Scores of the held-out genes of each class; dashed: medians.",
+        "Scores of the held-out genes of each class, a dot a gene.",
         lambda path: plotting.score_distribution(
             result.predictions, path, title="Scores of held-out genes"
         ),

@@ -20,7 +20,6 @@ from keras_geneformer.picture_style import (
 )
 
 _GRID = np.linspace(0.0, 1.0, 101)
-_BINS = 20
 
 
 def fold_roc_curves(predictions: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
@@ -92,6 +91,8 @@ def score_distribution(
 ) -> Path:
     """Draws how the probabilities of one class lie among the genes of each true class.
 
+    A dot is a gene, apart from its neighbours in height only to be seen.
+
     Args:
         predictions: one row a gene: `true` and `prob_<class>`.
         path: the png to write.
@@ -110,24 +111,28 @@ def score_distribution(
     label = min(classes, key=lambda name: int(counts.get(name, 0))) if label is None else label
     if label not in classes:
         raise ValueError(f"no column 'prob_{label}': the classes are {', '.join(classes)}")
-    figure, axes = empty_picture(3.3 + 0.1 * len(classes), title)
-    values = predictions[f"prob_{label}"].to_numpy(dtype=float)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    edges = np.linspace(low, high if high > low else low + 1e-3, _BINS + 1)
-    for name, colour in zip(classes, cycled(COLOURS, len(classes))):
-        own = values[(predictions["true"] == name).to_numpy()]
-        if not len(own):
-            continue
-        share, _ = np.histogram(own, edges)
-        shown = f"{clipped(name, 28)} ({len(own)}), median {np.median(own):.3f}"
-        axes.stairs(share / len(own), edges, color=colour, fill=True, alpha=0.28)
-        axes.stairs(share / len(own), edges, color=colour, linewidth=1.6, label=shown)
-        axes.axvline(float(np.median(own)), color=colour, linewidth=1.2, linestyle=(0, (4, 3)))
-    axes.set_xlabel(f"probability of {clipped(label, 32)}", fontsize=TEXT, color=INK)
-    axes.set_ylabel("share of the class's genes", fontsize=TEXT, color=INK)
-    axes.grid(axis="y", color=RULE, linewidth=0.8)
+    present = [name for name in classes if (predictions["true"] == name).any()]
+    figure, axes = empty_picture(1.2 + 0.75 * len(present), title)
+    rng = np.random.default_rng(0)
+    for row, (name, colour) in enumerate(zip(present, cycled(COLOURS, len(present)))):
+        own = predictions.loc[predictions["true"] == name, f"prob_{label}"].to_numpy(dtype=float)
+        heights = row + rng.uniform(-0.3, 0.3, len(own))
+        size = float(np.clip(900 / len(own), 3, 14))
+        axes.scatter(own, heights, s=size, color=colour, alpha=0.55, linewidth=0)
+        low, middle, high = np.percentile(own, [25, 50, 75])
+        axes.plot([low, high], [row, row], color=INK, linewidth=1.4)
+        axes.plot([middle, middle], [row - 0.34, row + 0.34], color=INK, linewidth=1.8)
+    rows = [
+        f"{clipped(name, 22)}\n({(predictions['true'] == name).sum()} genes)" for name in present
+    ]
+    axes.set_yticks(range(len(present)), rows, fontsize=SMALL)
+    axes.set_ylim(len(present) - 0.5, -0.5)
+    axes.set_xlabel(
+        f"probability of {clipped(label, 32)}; bars: median, quartiles", fontsize=TEXT, color=INK
+    )
+    axes.grid(axis="x", color=RULE, linewidth=0.8)
+    axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=6)
-    _legend(figure, columns=1)
     return write_picture(figure, path)
 
 
@@ -165,10 +170,10 @@ def _frame(axes: Any, x: str, y: str) -> None:
     axes.grid(color=RULE, linewidth=0.8)
 
 
-def _legend(figure: Any, columns: int = 2) -> None:
+def _legend(figure: Any) -> None:
     figure.legend(
         loc="outside lower center",
-        ncols=columns,
+        ncols=2,
         fontsize=SMALL,
         frameon=False,
         labelcolor=INK,
