@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -128,28 +127,27 @@ def finetune_cells(
         vocabulary = kept_vocabulary(model_or_preset, vocabulary, given)
 
     distribution = connect(chosen.distribute)
-    with nullcontext():
-        keras.utils.set_random_seed(chosen.seed)
-        with distribution.scope():
-            classifier = _classifier(given, cells, labels, split.train, chosen)
-        batches = _training_batches(cells, labels, split.train, classifier, chosen, distribution)
-        objective = _objective(labels, split.train, chosen)
-        held = HeldOut(classifier, cells, labels, split.validation, objective, after_epoch)
-        history = run_finetuning(
-            classifier,
-            batches,
-            chosen,
-            objective=objective,
-            after_epoch=held.after_epoch if len(split.validation) else None,
-            distribution=distribution,
-            progress=progress,
+    keras.utils.set_random_seed(chosen.seed)
+    with distribution.scope():
+        classifier = _classifier(given, cells, labels, split.train, chosen)
+    batches = _training_batches(cells, labels, split.train, classifier, chosen, distribution)
+    objective = _objective(labels, split.train, chosen)
+    held = HeldOut(classifier, cells, labels, split.validation, objective, after_epoch)
+    history = run_finetuning(
+        classifier,
+        batches,
+        chosen,
+        objective=objective,
+        after_epoch=held.after_epoch if len(split.validation) else None,
+        distribution=distribution,
+        progress=progress,
+    )
+    if calibrate and task == "single-label" and len(split.validation):
+        classifier.calibration = calibrated(
+            classifier, cells, labels, split.train, split.validation, chosen.seed
         )
-        if calibrate and task == "single-label" and len(split.validation):
-            classifier.calibration = calibrated(
-                classifier, cells, labels, split.train, split.validation, chosen.seed
-            )
-        found = HeldOut(classifier, cells, labels, split.validation, objective).judged()
-        tested = HeldOut(classifier, cells, labels, split.test, objective).judged()
+    found = HeldOut(classifier, cells, labels, split.validation, objective).judged()
+    tested = HeldOut(classifier, cells, labels, split.test, objective).judged()
     metrics, predictions = found
     parts = pd.Series("train", index=cells.obs.index[labels.rows], name="part", dtype=object)
     parts.iloc[split.validation] = "validation"
