@@ -94,7 +94,9 @@ def run_study(
     embedding = changes = None
     if study.kind == "genes":
         options |= {} if cells is None else {"cells_used": cells}
-        options |= {} if folds is None else {"folds": folds}
+        if folds is not None and folds != options["folds"]:
+            notes.append(f"{folds} folds, as asked; the study has {options['folds']}.")
+            options["folds"] = folds
         wanted = options.get("cells_used")
         if wanted and wanted > whole:
             notes.append(f"The study used {wanted} cells; there are {whole}, and all were offered.")

@@ -44,8 +44,9 @@ def test_changes_are_of_the_same_cells_before_and_after():
     gene = str(vocabulary.genes_of(cells[2][:1])[0])
     table = perturbed_exposures(classifier, cells, [gene, "GENE_X"], vocabulary)
     left = without_gene(cells, int(cells[2][0]))
-    before = kg.predict(classifier, cells).loc[left.obs.index, "prob_yes"]
-    change = kg.predict(classifier, left)["prob_yes"] - before
+    found = kg.predict(classifier, kg.CellDataset.concat([cells, left]))["prob_yes"]
+    before = found.iloc[: len(cells)].loc[left.obs.index]
+    change = found.iloc[len(cells) :] - before
     row = table[table["exposure"] == "yes"].iloc[0]
     assert (row["gene"], row["cells"]) == (gene, len(left))
     np.testing.assert_allclose(row["change"], change.mean(), atol=1e-6)
@@ -66,13 +67,18 @@ def test_perturb_then_predict_as_one_study(tmp_path):
         vocabulary=tiny_vocabulary(),
         genes=["GENE1", "GENE2"],
         control="ctrl",
+        group_key="donor",
         embed=False,
         epochs=1,
         batch_size=20,
         progress=False,
     )
     assert set(result.figures) >= {"accuracy", "macro_f1"}
-    assert "Only 6 control cells were held out" in " ".join(result.notes)
+    donors = adata.obs["donor"].groupby(result.run.parts).agg(set)
+    assert not donors["train"] & (donors["test"] | donors["validation"])
+    assert not donors["validation"] & donors["test"]
+    control = result.run.parts[adata.obs["condition"] == "ctrl"]
+    assert f"Only {(control != 'train').sum()} control cells were held" in " ".join(result.notes)
     page = write_study_report(result, tmp_path / "study").read_text()
     assert "shows the mechanics only: it has 60 cells, few of them held out" in page
     assert "change of the probability" in page or "changes of the probability" in page
