@@ -148,15 +148,15 @@ def read_gene_classes(genes: Any, vocabulary: Any) -> GeneClasses:
             f"in the vocabulary ({_some(report.unknown) or 'none'}), {len(several)} stand in "
             "several classes. Expected Ensembl ids or symbols that the vocabulary knows."
         )
-    classes = sorted({label for _, label in rows})
+    names_of_classes = sorted({label for _, label in rows})
     symbols = np.where(vocabulary.symbols == "", vocabulary.genes, vocabulary.symbols)
     return _checked(
         GeneClasses(
             ensembl_ids=vocabulary.genes[known],
             symbols=symbols[known],
             tokens=vocabulary.tokens[known],
-            labels=np.array([classes.index(label) for label in labels], dtype=np.int32),
-            classes=tuple(classes),
+            labels=np.array([names_of_classes.index(label) for label in labels], dtype=np.int32),
+            classes=tuple(names_of_classes),
             report=report,
         )
     )
@@ -198,17 +198,16 @@ def _rows(genes: Any) -> tuple[list[tuple[list[str], str]], str]:
     frame, name = read_gene_table(genes)
     name = "the list" if isinstance(genes, pd.DataFrame) else os.path.basename(name)
     label = find_column(frame, name, LABELS)
-    columns = [find_column(frame, name, keys) for keys in (IDS, SYMBOLS)]
-    columns = [column for column in columns if column is not None]
+    found = (find_column(frame, name, keys) for keys in (IDS, SYMBOLS))
+    columns = [column for column in found if column is not None]
     if label is None or not columns:
         raise ValueError(
             f"{name} has the columns {', '.join(map(str, frame.columns)) or 'none'}; expected "
             "'label' with the class of a gene, and 'ensembl_id' or 'gene_name' (or both)."
         )
-    chosen = zip(*(frame.iloc[:, column] for column in columns))
-    return [
-        (_names(names), value.strip()) for names, value in zip(chosen, frame.iloc[:, label])
-    ], name
+    chosen = frame.iloc[:, columns].itertuples(index=False, name=None)
+    labels = frame.iloc[:, label].tolist()
+    return [(_names(names), value.strip()) for names, value in zip(chosen, labels)], name
 
 
 def _names(names: Iterable[object]) -> list[str]:

@@ -154,7 +154,7 @@ def finetune_genes(
         scores = run.scorer.score(model, wanted, description="score genome")
         genome = gene_table(scores, wanted, listed.classes, vocabulary)
     result = _result(parts, model, history, genome, listed, len(cells))
-    if output is not None:
+    if output is not None and store is not None:
         write_gene_output(result, output, vocabulary)
         store.remove()
     return result
