@@ -28,8 +28,9 @@ class AttentionPooling(keras.layers.Layer):
         >>> import numpy as np
         >>> states = np.array([[[3.0], [3.0], [9.0]]], "float32")
         >>> layer = AttentionPooling(special_token_ids=(0, 1))
-        >>> round(float(layer(states, np.array([[7, 5, 0]]), np.array([[1, 1, 0]]))[0, 0]), 4)
-        3.0
+        >>> pooled = layer(states, np.array([[7, 5, 0]]), np.array([[1, 1, 0]]))
+        >>> keras.ops.convert_to_numpy(pooled).round(4).tolist()
+        [[3.0]]
     """
 
     def __init__(self, special_token_ids=(0, 1), initializer_range=0.02, **kwargs):

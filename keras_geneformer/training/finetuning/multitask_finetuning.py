@@ -141,7 +141,9 @@ def finetune_multitask(
         metrics=metrics,
         predictions=predictions,
         confusions={
-            task: confusion_table(table["true"], table["label"], labels.names[task])
+            task: confusion_table(
+                table["true"].to_numpy(), table["label"].to_numpy(), labels.names[task]
+            )
             for task, table in predictions.items()
             if len(table)
         },

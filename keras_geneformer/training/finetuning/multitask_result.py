@@ -52,12 +52,13 @@ def write_tasks(result: MultiTaskResult, output: str | os.PathLike, vocabulary: 
     with publish_directory(output, is_replaceable) as partial:
         result.model.save_to_preset(partial, vocabulary=vocabulary)
         result.history.to_csv(partial / "history.csv", index=False)
-        result.metrics.to_csv(partial / "metrics.csv")
-        side_by_side(result.predictions).to_csv(partial / "predictions.csv")
+        if result.predictions:
+            result.metrics.to_csv(partial / "metrics.csv")
+            side_by_side(result.predictions).to_csv(partial / "predictions.csv")
+            tidy(result.confusions).to_csv(partial / "confusion.csv", index=False)
         if result.test_predictions:
             result.test_metrics.to_csv(partial / "test_metrics.csv")
             side_by_side(result.test_predictions).to_csv(partial / "test_predictions.csv")
-        tidy(result.confusions).to_csv(partial / "confusion.csv", index=False)
         (partial / "run.json").write_text(json.dumps(result.run, indent=2) + "\n")
 
 
@@ -80,6 +81,7 @@ def tidy(confusions: dict[str, pd.DataFrame]) -> pd.DataFrame:
     rows = [
         {"task": task, "true": true, "predicted": predicted, "cells": int(cells)}
         for task, confusion in confusions.items()
-        for (true, predicted), cells in confusion.stack().items()
+        for true, of_true in confusion.iterrows()
+        for predicted, cells in of_true.items()
     ]
     return pd.DataFrame(rows, columns=["task", "true", "predicted", "cells"])

@@ -40,9 +40,9 @@ def read_task_labels(cells: Any, label_keys: Sequence[str]) -> TaskLabels:
 
     Example:
         >>> from keras_geneformer.testing import synthetic_dataset
-        >>> labels = read_task_labels(synthetic_dataset(9), ["cell_type", "donor"])
+        >>> labels = read_task_labels(synthetic_dataset(40), ["cell_type", "donor"])
         >>> labels.names["cell_type"], labels.values.shape
-        (['B cell', 'T cell', 'monocyte'], (9, 2))
+        (['B cell', 'T cell', 'monocyte'], (40, 2))
     """
     keys = [label_keys] if isinstance(label_keys, str) else [str(key) for key in label_keys]
     if len(keys) < 2 or len(set(keys)) != len(keys):
