@@ -33,6 +33,11 @@ class FinetuneRecord:
         return len(self.test_predictions) > 0
 
     @property
+    def task(self) -> str:
+        """`single-label`, `multi-label` or `regression`."""
+        return str(self.described.get("task", "single-label"))
+
+    @property
     def judged(self) -> pd.DataFrame:
         """The predictions that the report judges: of the test cells, else of the validation's."""
         return self.test_predictions if self.tested else self.predictions
@@ -92,7 +97,7 @@ class FinetuneRecord:
                 "Cells were held out at random, so that cells of one donor or batch may be on both "
                 "sides. On new donors the classifier may do worse; hold out whole donors to see."
             )
-        if "true" in self.judged:
+        if self.task == "single-label":
             counts = self.judged["true"].astype(str).value_counts()
             few = [f"{name} ({number})" for name, number in counts.items() if number < FEW]
             if few:

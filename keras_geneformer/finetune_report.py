@@ -16,6 +16,7 @@ __all__ = ["PICTURES", "add_run", "write_report"]
 PICTURES = (
     *("confusion.png", "confusion_normalised.png", "class_recall.png", "roc.png"),
     *("precision_recall.png", "reliability.png", "learning.png", "truth_and_prediction.png"),
+    "values.png",
 )
 """What `write_report` may write beside report.html."""
 
@@ -86,7 +87,14 @@ def add_run(
     pictures = _Pictures(report, directory)
     _add_numbers(report, run)
     _add_grounds(report, run)
-    if "true" in run.judged and run.judged.filter(like="prob_").shape[1]:
+    if run.task == "regression":
+        report.section("Number by number")
+        pictures.add(
+            "values.png",
+            "Each held-out cell: what was predicted against what is true.",
+            lambda path: plotting.predicted_values(run.judged, path),
+        )
+    elif run.task == "single-label":
         _add_classes(report, run, pictures, coordinates)
         _add_calibration(report, run, pictures)
     report.section("How it learned")

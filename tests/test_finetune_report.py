@@ -61,20 +61,23 @@ def _write(result, directory) -> None:
     (directory / "run.json").write_text(json.dumps(result.run))
 
 
-@pytest.mark.tensors
-def test_the_report_of_a_result_and_of_its_files_is_one(result, tmp_path):
+def test_files_tell_of_a_run_what_its_result_tells(result, tmp_path):
     _write(result, tmp_path / "run")
-    pages = [
-        write_report(source, tmp_path / name, title="Kinds").read_text()
-        for source, name in ((result, "a"), (tmp_path / "run", "b"))
-    ]
-    assert pages[0] == pages[1]
-    assert "150 (60 train, 40 validation, 50 test)" in pages[0]
-    assert "obs[&#x27;&lt;kind&gt;&#x27;]" in pages[0]
-    assert "clip norm" not in pages[0], "what is the default is not told"
-    written = {path.name for path in (tmp_path / "a").iterdir()}
-    assert written == {"report.html", *PICTURES} - {"truth_and_prediction.png"}
-    assert pages[0].count("<img") == len(written) - 1
+    memory, disk = FinetuneRecord.of(result), FinetuneRecord.of(tmp_path / "run")
+    for name in ("predictions", "test_predictions", "history"):
+        pd.testing.assert_frame_equal(getattr(memory, name), getattr(disk, name))
+    for name in ("metrics", "test_metrics", "parts", "described"):
+        assert getattr(memory, name) == getattr(disk, name)
+
+
+def test_the_report_says_what_its_numbers_rest_on(result, tmp_path):
+    page = write_report(result, tmp_path, title="Kinds").read_text()
+    assert "150 (60 train, 40 validation, 50 test)" in page
+    assert "obs[&#x27;&lt;kind&gt;&#x27;]" in page
+    assert "clip norm" not in page, "what is the default is not told"
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"report.html", *PICTURES} - {"truth_and_prediction.png", "values.png"}
+    assert page.count("<img") == len(written) - 1
 
 
 def test_what_is_not_known_is_said(result):
@@ -93,7 +96,16 @@ def test_what_is_not_known_is_said(result):
     assert "donor or batch" not in said
 
 
-@pytest.mark.tensors
+def test_numbers_have_a_picture_of_their_own(result, tmp_path):
+    values = pd.DataFrame({"true_dose": [0.0, 1.0, 2.0], "value_dose": [0.1, 0.8, 2.2]})
+    result.predictions, result.test_predictions = values, values[:0]
+    result.metrics, result.test_metrics = {"r2": 0.9}, {}
+    result.run |= {"task": "regression", "label_key": ["dose"], "classes": ["dose"]}
+    write_report(result, tmp_path)
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"report.html", "values.png", "learning.png"}
+
+
 def test_what_cannot_be_reported_is_refused(result, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no history\.csv: it is not what finetune"):
         write_report(tmp_path, tmp_path / "report")

@@ -30,6 +30,8 @@ OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY} | {
     *("loss.png", "confusion.png", "log.csv", "tensorboard", "training.json", "README.md"),
     *("genes.csv", "folds.csv", "genome.csv", "summary.json", "gene_list.txt", "report.html"),
     *("roc.png", "auc.png", "gene_scores.png"),
+    *("class_recall.png", "confusion_normalised.png", "precision_recall.png", "reliability.png"),
+    *("learning.png", "truth_and_prediction.png", "values.png", "parts.csv"),
     *("metrics.csv", "test_metrics.csv", "test_predictions.csv", "confusions", "run.json"),
 }
 """What saving and the training recipes write; a directory with anything else is not replaced."""

@@ -25,6 +25,7 @@ from keras_geneformer.plotting.losses import loss_curve
 from keras_geneformer.plotting.methods import comparison_bars, fold_scores
 from keras_geneformer.plotting.reliability import reliability_diagram
 from keras_geneformer.plotting.searches import search_history
+from keras_geneformer.plotting.values import predicted_values
 
 __all__ = [
     "change_bars",
@@ -38,6 +39,7 @@ __all__ = [
     "learning_curves",
     "loss_curve",
     "precision_recall_curves",
+    "predicted_values",
     "reliability_diagram",
     "roc_curves",
     "score_distribution",

@@ -103,8 +103,9 @@ NOTCH1 = Study(
 BIVALENT = Study(
     name="bivalent-promoters",
     title="Bivalent chromatin",
-    replicates="Which genes' promoters are bivalent in embryonic stem cells, and which marked by "
-    "one histone mark or none.",
+    replicates="Which genes' promoters are bivalent in embryonic stem cells, and which are "
+    "methylated at lysine 4 alone.",
+    classes=("bivalent", "lys4_only"),
     needs=_NEEDS.format("embryonic stem cells at best"),
     label_key="",
     **(

@@ -13,6 +13,7 @@ from keras_geneformer.models.backbone_of import backbone_of
 from keras_geneformer.models.presets import preset_vocabulary
 from keras_geneformer.studies import named_study
 from keras_geneformer.studies.adaptation import adapted_settings
+from keras_geneformer.studies.gene_classes import genes_of_study
 from keras_geneformer.studies.perturbed_exposures import frequent_genes, perturbed_exposures
 from keras_geneformer.studies.study import Study
 from keras_geneformer.studies.study_data import study_cells
@@ -103,6 +104,8 @@ def run_study(
             options["cells_used"] = None
         training = min(whole, wanted or whole)
         chosen, said = adapted_settings(study, backbone.num_layers, training, settings)
+        genes, more = genes_of_study(genes, study)
+        notes += more
         run: Any = finetune_genes(model, given, genes, **options, **common, **chosen)
         figures = dict(run.summary)
         judged = run.cells

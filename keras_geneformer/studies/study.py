@@ -37,6 +37,8 @@ class Study:
     """How to train: of `FinetuneSettings`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of `finetune_cells` or `finetune_genes`."""
+    classes: tuple[str, ...] = ()
+    """Of a gene list, those that are told apart, where it has more; empty for all."""
     published: Mapping[str, str] = field(default_factory=dict)
     """Figure by figure what was published; empty where nothing is known to be."""
     published_cells: int | None = None
