@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from keras_geneformer.evaluation.count_features import log_normalised
 from keras_geneformer.training.metrics import classification_metrics
 
 
@@ -21,8 +22,8 @@ def logistic_regression(
         training: positions of the cells to learn from.
         test: positions of the cells to label.
     """
-    scale = 10_000 / adata.obs["n_counts"].to_numpy(dtype=np.float64)  # type: ignore[attr-defined]
-    features = np.log1p(adata.X.toarray() * scale[:, None])  # type: ignore[attr-defined]
+    totals = adata.obs["n_counts"].to_numpy(dtype=np.float64)  # type: ignore[attr-defined]
+    features = log_normalised(adata.X, totals).toarray()  # type: ignore[attr-defined]
     model = LogisticRegression(max_iter=1000).fit(features[training], labels[training])
     return model.predict(features[test])
 
