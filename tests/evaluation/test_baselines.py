@@ -1,5 +1,6 @@
 import importlib.util
 
+import anndata
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from keras_geneformer.evaluation.baselines import (
     untrained_layers,
 )
 from keras_geneformer.evaluation.count_features import aligned_counts
+from keras_geneformer.evaluation.folds import make_folds
 from keras_geneformer.testing import synthetic_cells
 
 METHODS = ("logistic-regression", "svm", "svm-linear", "random-forest", "xgboost", "knn")
@@ -77,3 +79,14 @@ def test_what_a_baseline_looks_at_must_be_given(inputs):
         run_baseline("svm", nothing, TRAINING, TEST)
     with pytest.raises(ValueError, match="looks at an embedding, and none was given"):
         run_baseline("knn", nothing, TRAINING, TEST)
+
+
+def test_other_technologies_are_labelled_as_well_as_expected(counts):
+    adata = anndata.read_h5ad(counts / "pancreas_4tech.h5ad")
+    labels = adata.obs["cell_type"].to_numpy(dtype=str)
+    inputs = BaselineInputs(labels, aligned_counts(adata, adata.obs_names))
+    right = [
+        run_baseline("logistic-regression", inputs, *fold)["label"] == labels[fold[1]]
+        for fold in make_folds(labels, adata.obs["tech"], "leave-one-out")
+    ]
+    assert np.concatenate(right).mean() == pytest.approx(0.96, abs=0.02)
