@@ -18,7 +18,7 @@ from keras_geneformer.training.distribution import Distribution, connect
 from keras_geneformer.training.finetuning.batches import TargetBatches
 from keras_geneformer.training.finetuning.class_weights import class_weights
 from keras_geneformer.training.finetuning.finetune_result import FinetuneResult
-from keras_geneformer.training.finetuning.held_out import HeldOut, calibrated
+from keras_geneformer.training.finetuning.held_out import CellReader, HeldOut, calibrated
 from keras_geneformer.training.finetuning.labels import CellLabels, read_labels
 from keras_geneformer.training.finetuning.losses import LOSSES_OF, make_loss
 from keras_geneformer.training.finetuning.output import kept_vocabulary, write_output
@@ -132,7 +132,8 @@ def finetune_cells(
         classifier = _classifier(given, cells, labels, split.train, chosen)
     batches = _training_batches(cells, labels, split.train, classifier, chosen, distribution)
     objective = _objective(labels, split.train, chosen)
-    held = HeldOut(classifier, cells, labels, split.validation, objective, after_epoch)
+    reader = CellReader(classifier)
+    held = HeldOut(reader, cells, labels, split.validation, objective, after_epoch)
     history = run_finetuning(
         classifier,
         batches,
@@ -142,13 +143,14 @@ def finetune_cells(
         distribution=distribution,
         progress=progress,
     )
+    if chosen.lora is not None:
+        reader.renew()
     if calibrate and task == "single-label" and len(split.validation):
         classifier.calibration = calibrated(
-            classifier, cells, labels, split.train, split.validation, chosen.seed
+            reader, cells, labels, split.train, split.validation, chosen.seed
         )
-    found = HeldOut(classifier, cells, labels, split.validation, objective).judged()
-    tested = HeldOut(classifier, cells, labels, split.test, objective).judged()
-    metrics, predictions = found
+    metrics, predictions = held.judged()
+    tested = HeldOut(reader, cells, labels, split.test, objective).judged()
     parts = pd.Series("train", index=cells.obs.index[labels.rows], name="part", dtype=object)
     parts.iloc[split.validation] = "validation"
     parts.iloc[split.test] = "test"

@@ -26,11 +26,40 @@ _CELLS_OF_A_CLASS = 100
 """Training cells of a class from which its mean and spread are taken."""
 
 
+class CellReader:
+    """What a classifier's last layer sees of cells, and its scores, from one compiled pass.
+
+    Args:
+        classifier: a `GeneformerCellClassifier`, read as it is when asked.
+    """
+
+    def __init__(self, classifier: Any) -> None:
+        self.classifier = classifier
+        self.renew()
+
+    def renew(self) -> None:
+        """Compile again at the next call, for layers that compute otherwise than before."""
+        self._forward: Any = None
+
+    def features(self, cells: Any) -> np.ndarray:
+        """(cells, hidden_dim) float32."""
+        if self._forward is None:
+            self._forward = compile_forward(self.classifier.feature_model())
+        backbone = self.classifier.backbone
+        longest = backbone.max_sequence_length
+        return raw_scores(self._forward, cells, backbone.hidden_dim, max_length=longest)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """(cells, classes) float32, before any softmax."""
+        kernel, bias = (np.asarray(w) for w in self.classifier.get_layer("scores").get_weights())
+        return features @ kernel + bias
+
+
 class HeldOut:
     """Validation or test cells of a fine-tuning.
 
     Args:
-        classifier: it is called as it is when asked.
+        reader: of the classifier.
         cells: the whole `CellDataset`.
         labels: from `read_labels`.
         places: which of the labelled cells.
@@ -40,20 +69,20 @@ class HeldOut:
 
     def __init__(
         self,
-        classifier: Any,
+        reader: CellReader,
         cells: Any,
         labels: CellLabels,
         places: np.ndarray,
         objective: Any,
         told: Callable[[int, dict[str, float]], None] | None = None,
     ) -> None:
-        self._classifier = classifier
+        self._reader = reader
+        self._classifier = reader.classifier
         self._labels = labels
         self._true = labels.values[places]
         self._cells = cells.subset(labels.rows[places])
         self._objective = objective
         self._told = told
-        self._forward: Any = None
 
     def after_epoch(self, epoch: int) -> dict[str, float]:
         """Loss and metrics of an epoch, and the `score` that chooses among epochs."""
@@ -92,11 +121,7 @@ class HeldOut:
 
     def scores(self) -> np.ndarray:
         """(cells, classes), before any softmax."""
-        if self._forward is None:
-            self._forward = compile_forward(self._classifier.network())
-        classifier = self._classifier
-        longest = classifier.backbone.max_sequence_length
-        return raw_scores(self._forward, self._cells, classifier.num_classes, max_length=longest)
+        return self._reader.scores(self._reader.features(self._cells))
 
     def _metrics(self, table: pd.DataFrame) -> dict[str, float]:
         return prediction_metrics(self._labels.task, self._labels.names, self._true, table)
@@ -111,7 +136,7 @@ class HeldOut:
 
 
 def calibrated(
-    classifier: Any,
+    reader: CellReader,
     cells: Any,
     labels: CellLabels,
     train: np.ndarray,
@@ -126,20 +151,11 @@ def calibrated(
             for number in range(len(labels.names))
         ]
     )
-    forward = compile_forward(classifier.feature_model())
-    backbone = classifier.backbone
-
-    def features(places: np.ndarray) -> np.ndarray:
-        part = cells.subset(labels.rows[places])
-        longest = backbone.max_sequence_length
-        return raw_scores(forward, part, backbone.hidden_dim, max_length=longest)
-
-    of_validation = features(validation)
-    kernel, bias = (np.asarray(w) for w in classifier.get_layer("scores").get_weights())
+    of_validation = reader.features(cells.subset(labels.rows[validation]))
     return calibrate(
-        of_validation @ kernel + bias,
+        reader.scores(of_validation),
         labels.values[validation],
         of_validation,
-        features(known),
+        reader.features(cells.subset(labels.rows[known])),
         labels.values[known],
     )

@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
+from keras_geneformer.training.finetuning.held_out import CellReader
 from keras_geneformer.training.finetuning.scores import raw_scores, score_table
 
 UNASSIGNED = "unassigned"
@@ -89,8 +89,7 @@ def predict(
     features = raw_scores(
         compile_forward(classifier.feature_model()), cells, backbone.hidden_dim, *options
     )
-    kernel, bias = (np.asarray(w) for w in classifier.get_layer("scores").get_weights())
-    table = score_table(classifier, features @ kernel + bias, index)
+    table = score_table(classifier, CellReader(classifier).scores(features), index)
     distances = classifier.calibration.distances(features).min(axis=1)
     table.loc[distances > classifier.calibration.distance, "label"] = UNASSIGNED
     table["distance"] = distances
