@@ -214,7 +214,7 @@ def summary_lines(summary: pd.DataFrame) -> list[str]:
     for row in summary.to_dict("records"):
         low, high = row["macro_f1_low"], row["macro_f1_high"]
         interval = "" if pd.isna(low) else f"{low:.3f}-{high:.3f}"
-        p = "" if pd.isna(row["p"]) else f"{row['p']:.3f}"
+        p = "" if pd.isna(row["p"]) else f"{row['p']:.3f}" if row["p"] >= 0.001 else "< 0.001"
         lines.append(
             f"{row['method']:{width}}  {row['accuracy']:8.3f}  {row['macro_f1']:8.3f}  "
             f"{interval:14}  {p:>12}  {row['seconds']:7.1f}"
