@@ -101,10 +101,8 @@ def _draw_folds(report: HtmlReport, result: Any, directory: Path) -> None:
     _picture(
         report,
         directory / "auc.png",
-        "Scores of each fold; dashed: mean, band: one standard deviation.",
-        lambda path: plotting.fold_scores(
-            result.folds, path, scores=["auc", "accuracy", "macro_f1"], title="Fold by fold"
-        ),
+        "AUC of each fold; dashed: mean, band: one standard deviation.",
+        lambda path: plotting.fold_scores(result.folds, path, scores=["auc"], title="Fold by fold"),
     )
     _picture(
         report,

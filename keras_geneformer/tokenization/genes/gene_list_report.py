@@ -32,8 +32,12 @@ class GeneListReport:
     absent: tuple[str, ...] = ()
     taken: dict[str, int] = field(default_factory=dict)
 
-    def text(self) -> str:
-        """Plain text, a line a finding; genes are named, all of them."""
+    def text(self, most: int | None = None) -> str:
+        """Plain text, a line a finding.
+
+        Args:
+            most: genes that a line names; all of them by default.
+        """
         taken = ", ".join(f"{number} {name}" for name, number in self.taken.items()) or "none"
         lines = [f"{self.name}: {self.rows} rows; taken: {taken}"]
         for what, number in (
@@ -41,13 +45,16 @@ class GeneListReport:
             ("without a gene or a class, left out", self.nameless),
         ):
             lines += [f"{what}: {number}"] if number else []
-        for what, genes in (
-            ("in several classes, left out", self.in_two_classes),
-            ("not in the vocabulary, left out", self.unknown),
-            ("in none of the cells, left out", self.absent),
+        for what, genes, separator in (
+            ("in several classes, left out", self.in_two_classes, "; "),
+            ("not in the vocabulary, left out", self.unknown, ", "),
+            ("in none of the cells, left out", self.absent, ", "),
         ):
-            separator = "; " if what.startswith("in several") else ", "
-            lines += [f"{what}: {len(genes)} ({separator.join(genes)})"] if genes else []
+            named = separator.join(genes[:most]) + (
+                f"{separator}…" if most is not None and genes[most:] else ""
+            )
+            lines += [f"{what}: {len(genes)} ({named})"] if genes else []
         return "\n".join(lines)
 
-    __str__ = text
+    def __str__(self) -> str:
+        return self.text()

@@ -232,13 +232,13 @@ def _checked(genes: GeneClasses) -> GeneClasses:
     if len(left) < 2:
         raise ValueError(
             f"The {len(genes)} genes of {report.name} that can be used are all of one class "
-            f"({left[0]!r}): a classifier needs two at least.\n{report.text()}"
+            f"({left[0]!r}): a classifier needs two at least.\n{report.text(most=10)}"
         )
     if len(left) < len(numbers):
         lost = next(name for name in report.taken if name not in left)
         raise ValueError(
             f"No gene of the class {lost!r} of {report.name} can be used: drop the class, or take "
-            f"other cells.\n{report.text()}"
+            f"other cells.\n{report.text(most=10)}"
         )
     return replace(genes, report=report)
 

@@ -136,8 +136,10 @@ def finetune_genes(
     fold_of = np.zeros(len(listed), dtype=np.int64)
     if folds is not None:
         fold_of = gene_folds(listed.labels, listed.classes, folds, chosen.seed)
+    if validation is not None:
+        _check_validation(listed, fold_of)
     wanted = _unlabelled(score_all, cells, listed, vocabulary)
-    for line in listed.report.text().splitlines()[1:]:
+    for line in listed.report.text(most=10).splitlines()[1:]:
         _logger.warning("%s: %s", listed.report.name, line)
     backbone = copy_backbone(given)
     backbone.vocabulary_checksum = vocabulary.checksum
@@ -246,11 +248,30 @@ def _check_options(
             f"Received pooling={settings.pooling!r} and distribute={settings.distribute!r}, which "
             "are for classifiers of cells: leave them out for genes."
         )
+    if validation is not None and not 0 < validation < 1:
+        raise ValueError(
+            f"Received validation={validation}; expected a share of the training genes, between 0 "
+            "and 1, or None."
+        )
     if settings.early_stopping is not None and validation is None:
         raise ValueError(
             f"Received early_stopping={settings.early_stopping} without validation: give the share "
             "of the training genes to watch (validation=0.1), apart from those of the fold."
         )
+
+
+def _check_validation(listed: GeneClasses, fold_of: np.ndarray) -> None:
+    """Refuse classes that leave a fold with one gene, which cannot both train and validate."""
+    for number in np.unique(fold_of):
+        labels = listed.labels[(fold_of != number) | (number == 0)]
+        counts = np.bincount(labels, minlength=len(listed.classes))
+        if counts.min() < 2:
+            few = listed.classes[int(counts.argmin())]
+            raise ValueError(
+                f"The class {few!r} has {counts.min()} gene to train on in a fold, and with "
+                "validation each class needs two, one to learn from and one to watch: leave "
+                "validation out, or take fewer folds or more genes."
+            )
 
 
 def _drawn(

@@ -44,7 +44,7 @@ class GeneResult:
         Returns:
             Plain text, which says of every AUC how it was taken.
         """
-        return "\n".join([*self._figures(), f"{self.cells} cells", self.report.text()])
+        return "\n".join([*self._figures(), f"{self.cells} cells", self.report.text(most=10)])
 
     def _figures(self) -> list[str]:
         if self.folds.empty:

@@ -63,6 +63,8 @@ def test_what_is_left_out_is_reported():
         "not in the vocabulary, left out: 1 (NOPE)",
         "in none of the cells, left out: 1 (GENE119)",
     ]
+    assert genes.report.text(most=1).splitlines()[3].endswith("left out: 2 (GENE2: a, b; …)")
+    assert genes.report.text(most=1).splitlines()[4].endswith("left out: 1 (NOPE)")
 
 
 def test_counts_of_cells_are_those_of_the_cells():

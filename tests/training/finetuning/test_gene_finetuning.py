@@ -174,6 +174,16 @@ def test_only_training_genes_count():
         (LISTS, {"sampling": "balanced"}, r"Received sampling='balanced', which makes batches of"),
         (LISTS, {"pooling": "mean"}, r"Received pooling='mean' and distribute=None, which are f"),
         (LISTS, {"early_stopping": 1}, r"Received early_stopping=1 without validation: give the"),
+        (
+            LISTS,
+            {"validation": 1.0},
+            r"Received validation=1\.0; expected a share of the training g",
+        ),
+        (
+            LISTS | {"marker": ["GENE1", "GENE2"]},
+            {"validation": 0.1},
+            r"The class 'marker' has 1 gene to train on in a fold, and with validation each class",
+        ),
         (LISTS, {"cells_used": 0}, r"Received cells_used=0; expected 1 or more, or None for all"),
         (LISTS, {"score_all": "some"}, r"Received genes='some'; expected \"all\" or a list of g"),
         (LISTS, {"score_all": ["NOPE"]}, r"1 of 1 genes are not in the vocabulary: NOPE\."),
