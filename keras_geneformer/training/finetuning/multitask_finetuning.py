@@ -154,7 +154,9 @@ def finetune_multitask(
             "classes": labels.names,
             "cells": len(labels.rows),
             "training_cells": len(split.train),
-            "task_weights": task_weights if task_weights is None else objective.task_weights(),
+            "task_weights": (
+                task_weights if isinstance(task_weights, str) else objective.task_weights()
+            ),
             "settings": dataclasses.asdict(chosen),
         },
     )
