@@ -10,6 +10,8 @@ from keras_geneformer import plotting
 from keras_geneformer.report import HtmlReport
 
 _SHOWN = 12
+_FEW = 10
+"""Held-out genes of a class in a fold below which its AUC is called uncertain."""
 
 
 def write_gene_report(result: Any, directory: str | Path, *, title: str = "Gene classes") -> Path:
@@ -61,6 +63,12 @@ def add_gene_run(report: HtmlReport, result: Any, directory: Path) -> None:
             "twice: the mean and standard deviation over folds, each of one model, and pooled over "
             "all held-out genes, whose scores come from several models." + several
         )
+        fewest = result.predictions.groupby(["fold", "true"]).size().min()
+        if fewest < _FEW:
+            report.text(
+                f"A fold holds as few as {fewest} genes of a class, so that its AUC moves much by "
+                "chance: read the spread over folds before the mean."
+            )
         _draw_folds(report, result, directory)
         report.table(result.folds, caption="Fold by fold; genes: held out")
         _add_genes(report, result.predictions, classes, "held-out genes")
@@ -82,7 +90,7 @@ def add_gene_run(report: HtmlReport, result: Any, directory: Path) -> None:
         ),
     )
     report.section("The gene list")
-    report.text(*result.report.text().splitlines())
+    report.text(*result.report.text(most=40).splitlines())
     report.text(
         "Genes of different classes may differ in how strongly they are expressed, and can then be "
         "told apart by rank alone; genes in few cells are known less well (columns cells and sd)."
@@ -116,17 +124,13 @@ def _draw_folds(report: HtmlReport, result: Any, directory: Path) -> None:
 
 def _add_genes(report: HtmlReport, table: pd.DataFrame, classes: list[str], what: str) -> None:
     """For each class the genes most like it."""
-    for name in classes[:1] if len(classes) == 2 else classes:
+    for name in classes:
         column = f"prob_{name}"
-        ordered = table.sort_values(column, ascending=False)
         shown = [c for c in ("symbol", "true", column, "sd", "cells") if c in table]
         report.table(
-            ordered.head(_SHOWN)[shown], caption=f"The {what} most like {name}, of {len(table)}"
+            table.nlargest(_SHOWN, column)[shown],
+            caption=f"The {what} most like {name}, of {len(table)}",
         )
-        if len(classes) == 2:
-            report.table(
-                ordered.tail(_SHOWN).iloc[::-1][shown], caption=f"The {what} most like {classes[1]}"
-            )
 
 
 def _picture(report: HtmlReport, path: Path, caption: str, draw: Callable[[Path], Any]) -> None:

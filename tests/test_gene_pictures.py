@@ -75,5 +75,6 @@ def test_the_report_holds_figures_pictures_and_genes(tmp_path):
     assert "a&lt;b.csv: 60 rows; taken: 30 dosage_insensitive" in page
     best = result.predictions.nlargest(1, "prob_dosage_insensitive")["symbol"].iloc[0]
     assert page.count(f"<td>{best}</td>") == 2
+    assert "A fold holds as few as 6 genes of a class, so that its AUC moves much by chance" in page
     result.folds, result.genome = result.folds.iloc[:0], None
     assert write_gene_report(result, tmp_path / "alone").read_text().count("<img") == 1
