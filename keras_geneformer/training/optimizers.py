@@ -87,7 +87,7 @@ def adamw(
     clip_norm: float | None = 1.0,
     ema: float | None = None,
 ) -> Any:
-    """AdamW with decoupled weight decay on everything but biases and LayerNorm.
+    """AdamW with decoupled weight decay on everything but biases, LayerNorm and task weights.
 
     The published pretraining: betas .9 and .999, epsilon 1e-8, decay .001, gradients clipped to a
     global norm of 1.
@@ -112,5 +112,5 @@ def adamw(
         use_ema=ema is not None,
         ema_momentum=0.99 if ema is None else ema,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "log_variances"])
     return optimizer

@@ -8,6 +8,8 @@ import pandas as pd
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
+from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier
+from keras_geneformer.models.presets import is_preset, preset_directory, read_description
 from keras_geneformer.training.finetuning.held_out import CellReader
 from keras_geneformer.training.finetuning.scores import raw_scores, score_table
 
@@ -56,6 +58,13 @@ def predict(
         ['label', 'prob_B', 'prob_T']
     """
     if isinstance(classifier, (str, os.PathLike)):
+        directory = preset_directory(classifier)
+        several = GeneformerMultiTaskClassifier.__name__
+        if is_preset(directory) and read_description(directory)["model"] == several:
+            raise ValueError(
+                f"The preset {classifier} holds a classifier of several obs columns: predict_tasks "
+                "gives a table for each."
+            )
         classifier = GeneformerCellClassifier.from_preset(classifier)
     if not isinstance(classifier, GeneformerCellClassifier):
         raise ValueError(

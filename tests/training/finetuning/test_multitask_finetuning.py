@@ -13,6 +13,7 @@ from keras_geneformer.training.finetuning.finetuning_model import FinetuningMode
 from keras_geneformer.training.finetuning.losses import make_loss
 from keras_geneformer.training.finetuning.multitask_finetuning import finetune_multitask
 from keras_geneformer.training.finetuning.multitask_prediction import predict_tasks
+from keras_geneformer.training.finetuning.prediction import predict
 from keras_geneformer.training.finetuning.task_objective import TaskObjective
 
 pytestmark = pytest.mark.tensors
@@ -104,6 +105,8 @@ def test_the_output_holds_the_classifier_and_its_tables(finetuned, cells):
     result, output = finetuned
     cells = cells.subset(np.arange(80, 100))
     ours, read = result.predictions, predict_tasks(output, cells)
+    with pytest.raises(ValueError, match="predict_tasks gives a table for each"):
+        predict(output, cells)
     for task in TASKS:
         assert read[task].index.tolist() == cells.obs.index.tolist()
         labelled = read[task].loc[ours[task].index]
