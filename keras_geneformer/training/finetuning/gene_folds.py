@@ -42,8 +42,9 @@ def gene_folds(
     counts = np.bincount(labels, minlength=len(classes))
     if counts.min() < folds:
         few = int(counts.argmin())
+        number = f"{counts[few]} gene{'s' * int(counts[few] != 1)}"
         raise ValueError(
-            f"The class {classes[few]!r} has {counts[few]} genes in the cells, and {folds} folds "
+            f"The class {classes[few]!r} has {number} in the cells, and {folds} folds "
             f"need {folds} at least, one to hold out in each: take fewer folds, more cells or more "
             "genes."
         )
