@@ -1,4 +1,7 @@
-"""Studies from cells to report, in small."""
+"""Studies from cells to report, in small.
+
+On one backend: nothing here is of a backend's own.
+"""
 
 import json
 
@@ -20,8 +23,6 @@ from keras_geneformer.testing import (
     tiny_backbone,
     tiny_vocabulary,
 )
-
-pytestmark = pytest.mark.tensors
 
 
 def test_genes_leave_the_cells_that_have_them():
@@ -69,6 +70,7 @@ def test_perturb_then_predict_as_one_study(tmp_path):
         control="ctrl",
         group_key="donor",
         embed=False,
+        max_length=32,
         epochs=1,
         batch_size=20,
         progress=False,
