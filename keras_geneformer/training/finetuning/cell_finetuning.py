@@ -114,6 +114,11 @@ def finetune_cells(
         cells, labels, validation=validation, test=test, group_key=group_key, seed=chosen.seed
     )
     if output is not None:
+        if chosen.lora is not None and not chosen.merge:
+            raise ValueError(
+                "Received output and merge=False: a preset holds no adapters. Leave merge as it "
+                "is, or leave output out and write save_adapters(result.model, path)."
+            )
         check_destination(output, is_replaceable)
     given = backbone_of(model_or_preset)
     check_vocabulary(

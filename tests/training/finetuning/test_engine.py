@@ -149,9 +149,8 @@ def test_several_labels(shallow, cells):
 
 
 def test_numbers_come_back_in_their_units(shallow, cells):
-    result = finetune_cells(
-        shallow, cells, "dose", task="regression", epochs=8, pooling="mean", **TRAINING
-    )
+    options = {"task": "regression", "epochs": 8, "pooling": "mean", "deterministic": True}
+    result = finetune_cells(shallow, cells, "dose", **options, **TRAINING)
     assert 100 < result.model.offsets[0] < 108
     assert result.metrics["rmse"] < 3.0
     assert result.metrics["pearson"] > 0.5
@@ -191,3 +190,16 @@ def test_only_training_cells_are_drawn_again(backbone, cells, monkeypatch):
             assert all(
                 np.bincount(labels, minlength=3).tolist() == [2] * 3 for _, labels, _ in batches
             )
+
+
+def test_a_run_repeated_is_the_same_to_the_bit(shallow, cells):
+    options = {"epochs": 1, "validation": None, "deterministic": True, **TRAINING}
+    one, other = (finetune_cells(shallow, cells, "cell_type", **options) for _ in range(2))
+    for first, second in zip(one.model.get_weights(), other.model.get_weights()):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_adapters_are_not_lost_in_a_preset(shallow, cells, tmp_path):
+    options = {"lora": 2, "merge": False, "output": tmp_path / "x"}
+    with pytest.raises(ValueError, match=r"^Received output and merge=False: a preset holds no"):
+        finetune_cells(shallow, cells, "cell_type", **options, **TRAINING)
