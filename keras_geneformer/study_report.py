@@ -11,7 +11,7 @@ from keras_geneformer import plotting
 from keras_geneformer.finetune_report import add_run
 from keras_geneformer.gene_report import add_gene_run
 from keras_geneformer.report import HtmlReport
-from keras_geneformer.studies.study_result import StudyResult
+from keras_geneformer.studies.study_result import PRESET, StudyResult
 
 __all__ = ["check_study_directory", "write_study_report"]
 
@@ -189,7 +189,9 @@ def _tables(result: StudyResult) -> dict[str, pd.DataFrame]:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_dir() and (path / _MARK).is_file()
+    """Whether a study wrote it, be it only the model, before the report failed."""
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    return _MARK in names or names == {PRESET}
 
 
 def _write(path: Path, text: str) -> None:

@@ -17,13 +17,10 @@ from keras_geneformer.studies.gene_classes import genes_of_study
 from keras_geneformer.studies.perturbed_exposures import frequent_genes, perturbed_exposures
 from keras_geneformer.studies.study import Study
 from keras_geneformer.studies.study_data import study_cells
-from keras_geneformer.studies.study_result import StudyResult
+from keras_geneformer.studies.study_result import PRESET, StudyResult
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.training.finetuning.cell_finetuning import finetune_cells
 from keras_geneformer.training.finetuning.gene_finetuning import finetune_genes
-
-PRESET = "preset"
-"""Folder of a study's output that holds the trained model."""
 
 _ENOUGH = 20
 """Held-out control cells above which no other cells are perturbed."""

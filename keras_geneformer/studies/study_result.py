@@ -7,6 +7,9 @@ import pandas as pd
 
 from keras_geneformer.studies.study import Study
 
+PRESET = "preset"
+"""Folder of a study's output that holds the trained model."""
+
 
 @dataclass(frozen=True)
 class StudyResult:

@@ -132,3 +132,6 @@ def test_the_command_leaves_what_is_somebody_elses(tmp_path, capsys):
     assert main(command) == 2
     assert "exists and holds something else than a study" in capsys.readouterr().err
     assert (tmp_path / "notes.txt").read_text() == "keep"
+    (tmp_path / "notes.txt").rename(tmp_path / "study.json")
+    assert main(command) == 2
+    assert "no data at x.h5ad" in capsys.readouterr().err
