@@ -13,7 +13,7 @@ from keras_geneformer.cli import main
 VERBS = (
     *("demo", "tokenize", "fit-vocabulary", "pretrain", "finetune-cells"),
     *("predict", "embed", "perturb", "convert"),
-    *("cross-validate", "compare", "search"),
+    *("cross-validate", "compare", "search", "study", "finetune-genes", "finetune-multitask"),
 )
 
 
