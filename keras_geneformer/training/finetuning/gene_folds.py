@@ -42,9 +42,9 @@ def gene_folds(
     counts = np.bincount(labels, minlength=len(classes))
     if counts.min() < folds:
         few = int(counts.argmin())
-        number = f"{counts[few]} gene{'s' * int(counts[few] != 1)}"
+        said = f"{counts[few]} gene{'s' * int(counts[few] != 1)}"
         raise ValueError(
-            f"The class {classes[few]!r} has {number} in the cells, and {folds} folds "
+            f"The class {classes[few]!r} has {said} in the cells, and {folds} folds "
             f"need {folds} at least, one to hold out in each: take fewer folds, more cells or more "
             "genes."
         )
@@ -170,6 +170,8 @@ def summary_of(
         "macro_f1_pooled": pooled["macro_f1"],
     }
     if "roc_points" in folds:
-        mean, deviation = weighted_auc(folds["position_auc"], folds["roc_points"])
+        mean, deviation = weighted_auc(
+            folds["position_auc"].to_numpy(), folds["roc_points"].to_numpy()
+        )
         summary |= {"published_auc_mean": mean, "published_auc_sd": deviation}
     return summary

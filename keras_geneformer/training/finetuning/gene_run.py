@@ -88,7 +88,7 @@ def describe_run(
     """
     weights = hashlib.sha256()
     for array in backbone.get_weights():
-        weights.update(np.ascontiguousarray(array).view(np.uint8))
+        weights.update(np.asarray(array).tobytes())
     tokens = hashlib.sha256(np.asarray(cells.lengths, dtype=np.int64).tobytes())
     for token_ids, _ in cells.token_lists.pieces():
         tokens.update(np.asarray(token_ids, dtype=np.int32).tobytes())
