@@ -43,8 +43,11 @@ demo: $(DEMO)
 test: $(TEST)
 	KERAS_BACKEND=tensorflow $(PYTEST)
 
+# Tests compile the same steps over and over: what one has compiled, the others read.
 test-jax: $(TEST)
-	KERAS_BACKEND=jax $(PYTEST) -m tensors
+	JAX_COMPILATION_CACHE_DIR="$(abspath $(VENV))/jax-cache" \
+	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1 \
+		KERAS_BACKEND=jax $(PYTEST) -m tensors
 
 test-torch: $(TEST)
 	KERAS_BACKEND=torch $(PYTEST) -m tensors
