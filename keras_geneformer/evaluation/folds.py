@@ -37,7 +37,9 @@ def make_folds(
 
     The rule for rare classes: where a fold tests a class, two cells of it at least are among the
     fold's training cells (one to learn from, one to validate on). A fold in which a class is not
-    tested is no error: its score is over the classes that it has.
+    tested is no error: its score is over the classes that occur, truly or as predicted.
+    So a class needs three cells, and one of fewer cells than folds is tested in as many folds as
+    it has cells.
 
     Args:
         labels: (cells,) class of every cell, none missing.
@@ -52,9 +54,9 @@ def make_folds(
         Training and test rows of each fold, ascending; in each repeat every row is tested once.
 
     Raises:
-        ValueError: labels or groups are missing or of another length; fewer cells of a class, or
-            fewer groups, than folds; one group; a fold against the rule for rare classes; options
-            that contradict each other.
+        ValueError: labels or groups are missing or of another length; fewer cells of every class,
+            or fewer groups, than folds; one group; a fold against the rule for rare classes;
+            options that contradict each other.
 
     Example:
         >>> folds = make_folds(["B", "T"] * 10, folds=5)
@@ -137,12 +139,14 @@ def _check_number(
             )
     elif not isinstance(folds, str):
         classes, counts = np.unique(labels, return_counts=True)
-        few = counts < folds
+        # Three cells leave two to train on; StratifiedKFold itself wants one class of all folds.
+        few = counts < (3 if counts.max() >= folds else folds)
         if stratified and few.any():
             named = ", ".join(f"{name} ({count})" for name, count in zip(classes[few], counts[few]))
+            fewer = f", or take {counts.max()} folds" if 2 < counts.max() < folds else ""
             raise ValueError(
-                f"Fewer cells than the {folds} folds are of class {named}: drop the class, merge "
-                f"it with another, or take {max(counts.min(), 2)} folds."
+                f"Too few cells for {folds} folds are of class {named}: drop the class, or merge "
+                f"it with another{fewer}."
             )
         if len(labels) < folds:
             raise ValueError(f"There are {len(labels)} cells for {folds} folds.")

@@ -152,7 +152,7 @@ def test_cells_without_a_label_are_left_out_and_counted(backbone, trained):
         ({"grid": {"epochs": 3}}, "The grid has epochs: 3; expected a list of values to try"),
         ({"grid": {"epochs": [1]}, "epochs": 1}, "epochs is in the grid and fixed to 1 as well"),
         ({"group_key": "batch"}, r"The cells have no column 'batch' in obs to split by; it has"),
-        ({"folds": 30}, r"Fewer cells than the 30 folds are of class B cell \(20\)"),
+        ({"folds": 30}, r"Too few cells for 30 folds are of class B cell \(20\)"),
     ],
 )
 def test_bad_input(backbone, trained, options, message):

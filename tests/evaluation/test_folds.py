@@ -58,15 +58,27 @@ def test_a_fold_may_miss_a_class_but_no_class_may_miss_in_training():
     assert len(make_folds(labels, donors, "leave-one-out", allow_unlearnable=True)) == 3
 
 
+def test_a_class_of_fewer_cells_than_folds_is_tested_cell_by_cell():
+    labels = np.array(["B"] * 20 + ["T"] * 3)
+    tested = [(labels[test] == "T").sum() for _, test in make_folds(labels, folds=5)]
+    assert sorted(tested) == [0, 0, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("labels", "groups", "options", "message"),
     [
         (
-            ["B"] * 10 + ["T"] * 3,
+            ["B"] * 10 + ["T"] * 2 + ["NK"],
             None,
             {},
-            r"Fewer cells than the 5 folds are of class T \(3\): drop the class, merge it with "
-            r"another, or take 3 folds\.",
+            r"Too few cells for 5 folds are of class NK \(1\), T \(2\): drop the class, or merge "
+            r"it with another\.",
+        ),
+        (
+            ["B", "T"] * 3,
+            None,
+            {},
+            r"of class B \(3\), T \(3\): drop the class, or merge it with another, or take 3 folds",
         ),
         (LABELS, ["d"] * 60, {}, r"All cells are of one group \('d'\)"),
         (LABELS, DONORS, {"folds": 7}, r"There are 6 groups for 7 folds: take 6 folds at most"),
