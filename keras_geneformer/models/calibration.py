@@ -55,7 +55,7 @@ class Calibration:
         from safetensors.numpy import save_file
 
         arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
-        arrays = {name: np.ascontiguousarray(x, dtype=np.float64) for name, x in arrays.items()}
+        arrays = {name: np.array(x, dtype=np.float64, order="C") for name, x in arrays.items()}
         save_file(arrays, Path(directory) / CALIBRATION_FILE)
 
     @classmethod
@@ -76,5 +76,6 @@ class Calibration:
                 f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; expected "
                 f"{', '.join(sorted(_KNOWN))}. Copy the preset again."
             )
-        values = {name: float(x) if x.ndim == 0 else x for name, x in arrays.items()}
+        # Early files hold a number as an array of one.
+        values = {name: x if x.ndim > 1 else float(x.reshape(())) for name, x in arrays.items()}
         return cls(**values)

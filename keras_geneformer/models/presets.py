@@ -10,7 +10,7 @@ import keras
 import keras_geneformer
 from keras_geneformer.compression.dense_layers import dense_layers
 from keras_geneformer.models.backbone import GeneformerBackbone
-from keras_geneformer.models.calibration import Calibration
+from keras_geneformer.models.calibration import CALIBRATION_FILE, Calibration
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 PRESET_FILE = "preset.json"
 WEIGHTS_FILE = "model.weights.h5"
 VOCABULARY_DIRECTORY = "vocabulary"
-OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY} | {
+OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY, CALIBRATION_FILE} | {
     *("history.csv", "predictions.csv", "confusion.csv", "metrics.json"),
     *("loss.png", "confusion.png", "log.csv", "tensorboard", "training.json", "README.md"),
     *("genes.csv", "folds.csv", "genome.csv", "summary.json", "gene_list.txt", "report.html"),

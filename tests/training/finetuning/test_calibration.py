@@ -73,5 +73,7 @@ def test_distances_are_those_of_scipy_and_tell_unseen_types(tmp_path):
     found.save(tmp_path)
     again = Calibration.load(tmp_path)
     assert again is not None
-    assert again.temperature == found.temperature
+    for name in ("temperature", "threshold", "share", "distance"):
+        assert getattr(again, name) == getattr(found, name)
+        assert isinstance(getattr(again, name), float)
     np.testing.assert_array_equal(again.precision, found.precision)

@@ -86,6 +86,10 @@ def test_cells_without_a_class_are_left_unassigned(tested, cells, tmp_path):
     plain = predict(model, cells)
     again = predict(GeneformerCellClassifier.from_preset(tmp_path / "preset"), cells)
     pd.testing.assert_frame_equal(plain, again, rtol=1e-4, atol=1e-6)
+    doubtful = predict(tmp_path / "preset", cells, unassigned="confidence")
+    expected = plain.filter(like="prob_").max(axis=1) < model.calibration.threshold
+    assert (doubtful["label"] == "unassigned").equals(expected)
+    model.save_to_preset(tmp_path / "preset")
     sure = predict(model, cells, unassigned=0.9)
     low = plain.filter(like="prob_").max(axis=1) < 0.9
     assert (sure["label"] == "unassigned").equals(low)
