@@ -10,6 +10,7 @@ from keras_geneformer.training.schedules import DECAYS, WarmupSchedule
 CLASS_WEIGHTS = ("balanced", "effective_number")
 SAMPLING = ("upsample", "downsample", "balanced")
 QUANTIZED = ("int8", "int4")
+DISTRIBUTED = ("mirrored", "tpu", "jax-data")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,8 +86,8 @@ class FinetuneSettings:
     """Keep what the frozen blocks give for each cell, so that later epochs do not compute it again.
     None: with frozen blocks, more than one epoch, and at most 4 GB to keep."""
     distribute: str | None = None
-    """Over the devices of one machine: `"mirrored"` on TensorFlow, `"jax-data"` on JAX; with a
-    number behind it (`"mirrored:2"`) over so many."""
+    """Over the devices of one machine: `"mirrored"` or `"tpu"` (never run on one) on TensorFlow,
+    `"jax-data"` on JAX; with a number behind it (`"mirrored:2"`) over so many."""
     seed: int = 0
     """Of the split, the head's weights, the shuffling and dropout."""
 
@@ -108,6 +109,11 @@ class FinetuneSettings:
         _one_of("decay", self.decay, DECAYS)
         _one_of("sampling", self.sampling, (None, *SAMPLING))
         _one_of("quantize", self.quantize, (None, *QUANTIZED))
+        if self.distribute is not None and self.distribute.split(":")[0] not in DISTRIBUTED:
+            raise ValueError(
+                f"Received distribute={self.distribute!r}; fine-tuning takes "
+                f"{', '.join(DISTRIBUTED)}, over the devices of one machine."
+            )
         if isinstance(self.class_weights, str):
             _one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
         if not 0 < self.layer_decay <= 1:
