@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from keras_geneformer.training.schedules import DECAYS, WarmupSchedule
 
@@ -91,7 +94,20 @@ class FinetuneSettings:
     seed: int = 0
     """Of the split, the head's weights, the shuffling and dropout."""
 
+    def __new__(cls, **settings: Any) -> "FinetuneSettings":
+        """Refuse names that are no settings."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(settings.keys() - set(known))
+        if unknown:
+            raise ValueError(
+                f"There is no setting {', '.join(map(repr, unknown))}; expected some of "
+                f"{', '.join(known)}."
+            )
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _plain(field, getattr(self, field.name)))
         if not 0 < self.epochs < math.inf or self.batch_size < 1:
             raise ValueError(
                 f"epochs={self.epochs} and batch_size={self.batch_size}; expected more than 0 "
@@ -120,12 +136,37 @@ class FinetuneSettings:
             raise ValueError(
                 f"Received layer_decay={self.layer_decay}; expected a share above 0, up to 1."
             )
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                f"Received weight_decay={self.weight_decay}; expected a number of 0 or more."
+            )
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(
+                f"Received clip_norm={self.clip_norm}; expected a norm above 0, or None for no "
+                "clipping."
+            )
+        if not 0 <= self.focal_gamma < math.inf:
+            raise ValueError(
+                f"Received focal_gamma={self.focal_gamma}; expected a number of 0 or more."
+            )
+        if self.head_dropout is not None and not 0 <= self.head_dropout < 1:
+            raise ValueError(
+                f"Received head_dropout={self.head_dropout}; expected a share from 0 up to, and "
+                "not, 1, or None."
+            )
+        if self.head_layers < 0 or self.freeze_layers < 0:
+            raise ValueError(
+                f"Received head_layers={self.head_layers} and freeze_layers={self.freeze_layers}; "
+                "expected 0 encoder blocks or more."
+            )
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"Received seed={self.seed}; expected 0 to {2**32 - 1}.")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(
                 f"Received label_smoothing={self.label_smoothing}; expected a share from 0 up to, "
                 "and not, 1."
             )
-        if self.unfreeze is not None and self.unfreeze <= 0:
+        if self.unfreeze is not None and not 0 < self.unfreeze < math.inf:
             raise ValueError(
                 f"Received unfreeze={self.unfreeze}; expected the epochs after which one more "
                 "block learns, above 0, or None."
@@ -159,6 +200,41 @@ class FinetuneSettings:
     def steps(self, batches: int) -> int:
         """Steps of the run, where an epoch has so many batches."""
         return max(1, math.ceil(self.epochs * batches - 1e-9))
+
+
+_KINDS: dict[Any, tuple[str, Any]] = {
+    float: ("a number", (int, float)),
+    int: ("a whole number", int),
+    bool: ("True or False", bool),
+    str: ("a name", str),
+    type(None): ("None", type(None)),
+}
+
+
+def _plain(field: dataclasses.Field, value: Any) -> Any:
+    """A setting's value as Python's own, which run.json can hold: numbers may be NumPy's."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if field.name == "class_weights" and isinstance(value, Mapping):
+        try:
+            return {str(name): float(weight) for name, weight in value.items()}
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Received class_weights={value!r}; expected a number for each class."
+            ) from None
+    if field.name == "lora_targets":
+        if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+            return tuple(value)
+        raise ValueError(
+            f"Received lora_targets={value!r}; expected names of layers, as in ('query', 'value')."
+        )
+    kinds = typing.get_args(field.type) or (field.type,)
+    expected = [_KINDS[kind] for kind in kinds if kind in _KINDS]
+    right = any(isinstance(value, classes) for _, classes in expected)
+    if not right or (isinstance(value, bool) and bool not in kinds):
+        said = " or ".join(words for words, _ in expected)
+        raise ValueError(f"Received {field.name}={value!r}; expected {said}.")
+    return value
 
 
 def _one_of(name: str, value: Any, allowed: tuple) -> None:

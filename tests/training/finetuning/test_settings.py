@@ -1,41 +1,47 @@
+import dataclasses
+import json
+
+import numpy as np
 import pytest
 
 from keras_geneformer.training.finetuning.settings import FinetuneSettings
 
 
+def test_numbers_of_numpy_become_such_as_json_holds():
+    given = {"freeze_layers": np.int64(2), "learning_rate": np.float32(0.5), "warmup": np.int32(5)}
+    weights = {"a": np.float32(2), np.int64(1): 1}
+    settings = FinetuneSettings(**given, class_weights=weights, lora_targets=["key"])
+    found = json.loads(json.dumps(dataclasses.asdict(settings)))
+    assert [found[name] for name in given] == [2, 0.5, 5]
+    assert found["class_weights"] == {"a": 2.0, "1": 1.0}
+    assert settings.lora_targets == ("key",)
+    assert settings.schedule(20).warmup_steps == 5
+    assert dataclasses.replace(settings, epochs=2).freeze_layers == 2
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("settings", "message"),
     [
-        ({"epochs": 0}, r"epochs=0 and batch_size=12; expected more than 0 epochs"),
-        ({"learning_rate": float("nan")}, r"Received learning_rate=nan; expected a number above"),
-        ({"warmup": -1}, r"warmup is a share of the steps, between 0 and 1, or a number of steps"),
-        ({"decay": "fast"}, r"Received decay='fast'; expected one of 'linear', 'cosine'"),
-        ({"class_weights": "rare"}, r"Received class_weights='rare'; expected one of"),
-        ({"layer_decay": 0}, r"Received layer_decay=0; expected a share above 0"),
-        ({"unfreeze": 0}, r"Received unfreeze=0; expected the epochs"),
-        ({"quantize": "int8"}, r"Received quantize='int8' without lora: quantized weights cannot"),
-        ({"lora": 4, "prune": 0.5}, r"Received lora with unfreeze or prune"),
-        ({"early_stopping": 0}, r"Received early_stopping=0; expected 1 or more epochs"),
-        ({"distribute": "multiworker"}, r"Received distribute='multiworker'; fine-tuning takes"),
+        ({"bogus": 1}, r"There is no setting 'bogus'; expected some of epochs, batch_size, learn"),
+        ({"batch_size": 2.5}, r"Received batch_size=2\.5; expected a whole number\.$"),
+        ({"freeze_layers": 1.5}, r"Received freeze_layers=1\.5; expected a whole number\.$"),
+        ({"lora": "four"}, r"Received lora='four'; expected a whole number or None\.$"),
+        ({"epochs": "abc"}, r"Received epochs='abc'; expected a number\.$"),
+        ({"epochs": True}, r"Received epochs=True; expected a number\.$"),
+        ({"merge": "no"}, r"Received merge='no'; expected True or False\.$"),
+        ({"loss": 3}, r"Received loss=3; expected a name\.$"),
+        ({"class_weights": 2}, r"Received class_weights=2; expected a name or None\.$"),
+        ({"class_weights": {"a": "b"}}, r"expected a number for each class\.$"),
+        ({"lora_targets": "query"}, r"Received lora_targets='query'; expected names of layers"),
+        ({"weight_decay": -1}, r"Received weight_decay=-1; expected a number of 0 or more"),
+        ({"clip_norm": 0}, r"Received clip_norm=0; expected a norm above 0, or None"),
+        ({"focal_gamma": -1.0}, r"Received focal_gamma=-1\.0; expected a number of 0 or more"),
+        ({"head_dropout": 2}, r"Received head_dropout=2; expected a share from 0 up to, and not"),
+        ({"head_layers": -1}, r"Received head_layers=-1 and freeze_layers=0; expected 0 encoder"),
+        ({"seed": -1}, r"Received seed=-1; expected 0 to 4294967295\."),
+        ({"unfreeze": float("nan")}, r"Received unfreeze=nan; expected the epochs after which"),
     ],
 )
-def test_refuses(options, message):
+def test_refuses(settings, message):
     with pytest.raises(ValueError, match=message):
-        FinetuneSettings(**options)
-
-
-def test_a_part_of_an_epoch_is_its_share_of_steps():
-    assert FinetuneSettings(epochs=0.6).steps(10) == 6
-    assert FinetuneSettings(epochs=0.01).steps(10) == 1
-    assert FinetuneSettings(epochs=3).steps(10) == 30
-
-
-def test_a_rise_longer_than_the_run_never_reaches_the_peak():
-    schedule = FinetuneSettings(learning_rate=1.0, warmup=200).schedule(100)
-    assert float(schedule(100)) == pytest.approx(0.5)
-
-
-def test_polynomial_decay_ends_where_transformers_does():
-    schedule = FinetuneSettings(learning_rate=1e-3, warmup=0, decay="polynomial").schedule(100)
-    assert float(schedule(50)) == pytest.approx(0.5 * (1e-3 + 1e-7), rel=1e-5)
-    assert float(schedule(100)) == pytest.approx(1e-7, rel=1e-3)
+        FinetuneSettings(**settings)
