@@ -104,10 +104,14 @@ def _worth(others: pd.DataFrame) -> list[str]:
     against = f"the best network from random weights ({random.index[0]})"
     if lead == 0:
         return [f"Pretraining makes no difference against {against}."]
-    sure = "clearly" if p < _SURE else "though not beyond doubt"
-    helps = f"Pretraining helps, {sure}" if lead > 0 else "Pretraining does not help here"
+    if lead < 0:
+        said = "Pretraining does not help here"
+    elif p < _SURE:
+        said = "Pretraining helps, clearly"
+    else:
+        said = "That pretraining helps cannot be told from chance"
     more = "more" if lead > 0 else "less"
-    return [f"{helps}: {abs(lead):.3f} {more} macro-F1 than {against}, {_p(p)}."]
+    return [f"{said}: {abs(lead):.3f} {more} macro-F1 than {against}, {_p(p)}."]
 
 
 def _scores(row: Any) -> str:

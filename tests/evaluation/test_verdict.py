@@ -57,7 +57,7 @@ def test_pretraining_is_judged_against_the_best_random_network():
     assert "Geneformer and untrained-6 are equal" in words
     assert "Pretraining makes no difference against the best network from random weights" in words
     words = said(geneformer=OURS, untrained=[0.9, 0.8, 0.9, 0.8, 0.9])
-    assert "Pretraining helps, though not beyond doubt: 0.050 more macro-F1 than" in words
+    assert "That pretraining helps cannot be told from chance: 0.050 more macro-F1 than" in words
     words = said(geneformer=OURS, untrained=np.add(OURS, 0.02))
     assert words.startswith("A baseline wins: untrained")
     assert "Pretraining does not help here: 0.020 less macro-F1" in words
