@@ -111,11 +111,14 @@ def _held(
                     f"which {part} names."
                 )
             held &= np.isin(found, sorted(chosen))
+        if not held.any():
+            raise ValueError(f"No labelled cell has all that {part} names ({dict(wanted)}).")
         return _left(np.flatnonzero(held), among, part)
     if isinstance(wanted, (float, int)):
         share = float(wanted)
         if groups is not None:
             return among[split_by_group(names[among], groups[among], share, seed)[1]]
+        _check_enough(names, among)
         return among[split_by_cell(names[among], share, seed)[1]]
     return _left(_named(cells, labels, list(wanted), part), among, part)
 
@@ -129,6 +132,8 @@ def _named(cells: Any, labels: CellLabels, wanted: list, part: str) -> np.ndarra
             "give obs an index of unique names."
         )
     names = [str(name) for name in wanted]
+    if not names:
+        raise ValueError(f"{part} names no cell: name some, or pass None.")
     if len(set(names)) != len(names):
         raise ValueError(f"{part} names {len(names) - len(set(names))} cells twice.")
     places = dict(zip(index[labels.rows].astype(str), range(len(labels.rows))))
@@ -149,6 +154,17 @@ def _left(held: np.ndarray, among: np.ndarray, part: str) -> np.ndarray:
             "cannot test it. Take them out of one."
         )
     return held
+
+
+def _check_enough(names: np.ndarray, among: np.ndarray) -> None:
+    """Refuse a share for validation of a class that has one cell left beside those of test."""
+    found, counts = np.unique(names[among], return_counts=True)
+    short = found[counts.argmin()]
+    if counts.min() < 2 <= (names == short).sum():
+        raise ValueError(
+            f"Of class {short} one cell is left beside those of test: a class needs one to train "
+            "on and one to validate on. Drop the class, merge it with another, or hold out fewer."
+        )
 
 
 def _check_alone(names: np.ndarray) -> None:

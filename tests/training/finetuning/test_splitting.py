@@ -13,7 +13,8 @@ KINDS = np.tile(["a", "b"], 20)
 @pytest.fixture
 def labelled():
     index = [f"c{i}" for i in range(40)]
-    obs = pd.DataFrame({"kind": KINDS, "donor": DONORS}, index=index)
+    turn = np.where((KINDS == "b") & (np.arange(40) < 39), "1", "2")
+    obs = pd.DataFrame({"kind": KINDS, "donor": DONORS, "turn": turn}, index=index)
     cells = CellDataset([np.array([5, 6], dtype=np.int32)] * 40, obs)
     return cells, read_labels(cells, "kind")
 
@@ -33,7 +34,7 @@ def test_groups_stay_together(labelled):
     split = split_cells(*labelled, validation=0.2, test=0.2, group_key="donor")
     held = [set(DONORS[part]) for part in parts(split)]
     assert [len(donors) for donors in held] == [3, 1, 1]
-    assert not held[0] & held[1] and not held[0] & held[2] and not held[1] & held[2]
+    assert not (held[0] & held[1] or held[0] & held[2] or held[1] & held[2])
 
 
 def test_fixed_cells_and_fixed_donors(labelled):
@@ -55,6 +56,16 @@ def test_fixed_cells_and_fixed_donors(labelled):
             r"Cells of 'd1' in obs\['donor'\] are in train and in validation",
         ),
         ({"validation": 0.2, "group_key": "patient"}, r"no column 'patient' in obs to split by"),
+        ({"validation": {}}, r"No cell is left to train on"),
+        ({"validation": []}, r"validation names no cell: name some, or pass None\."),
+        (
+            {"validation": {"donor": "d1", "kind": "b", "turn": "2"}},
+            r"No labelled cell has all that validation names \(\{'donor': 'd1', 'kind': 'b', ",
+        ),
+        (
+            {"test": {"turn": "1"}, "validation": 0.1},
+            r"Of class b one cell is left beside those of test: a class needs one to train on",
+        ),
         ({"validation": {"kind": "a"}}, r"No training cell is of class a"),
         ({"validation": {"kind": ["a", "b"]}}, r"No cell is left to train on"),
     ],
