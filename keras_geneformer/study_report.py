@@ -122,7 +122,7 @@ def mechanics_only(result: StudyResult) -> str:
 
     Example:
         >>> from keras_geneformer.studies import named_study
-        >>> mechanics_only(StudyResult(named_study("tf-range"), None, {}, 400, "a model", []))
+        >>> mechanics_only(StudyResult(named_study("dosage-sensitivity"), None, {}, 400, "", []))
         'it has 400 cells, the published one 10,000'
     """
     reasons = []

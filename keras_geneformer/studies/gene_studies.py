@@ -30,6 +30,12 @@ _COURSE: dict[str, Any] = _ORIGINAL | {
     "source": "a course project's reimplementation of Geneformer; what it does not state is our "
     "default",
 }
+_SETTINGS_ONLY = f"{_PAPER}; settings of the original's notebook on gene classification"
+_OF_OTHER_CELLS: dict[str, Any] = {
+    "options": {"folds": 5, "cells_used": None},
+    "published_cells": None,
+}
+"""The 10,000 cells are those of dosage sensitivity."""
 _NEEDS = "counts of any human cells that express the genes, {}; and a list of genes with classes "
 _NEEDS += "(--genes)"
 _DOSAGE: dict[str, Any] = {
@@ -70,6 +76,7 @@ DOSAGE_FOCAL = Study(
         | {
             "settings": {"epochs": 1, "batch_size": 24, "freeze_layers": 4, "loss": "focal"},
             "options": {"folds": 5, "cells_used": None},
+            "published_cells": None,
             "published_steps": None,
         }
     ),
@@ -93,9 +100,8 @@ NOTCH1 = Study(
     **(
         _ORIGINAL
         | {
-            "source": f"{_PAPER} (ROC curves in Fig. 4, of about 30,000 endothelial cells); "
-            "settings of the original's notebook on gene classification",
-            "published_cells": 30000,
+            "source": _SETTINGS_ONLY,
+            **_OF_OTHER_CELLS,
         }
     ),
 )
@@ -111,9 +117,8 @@ BIVALENT = Study(
     **(
         _ORIGINAL
         | {
-            "source": f"{_PAPER} (Extended Data Fig. 8, of about 15,000 embryonic stem "
-            "cells); settings of the original's notebook on gene classification",
-            "published_cells": 15000,
+            "source": _SETTINGS_ONLY,
+            **_OF_OTHER_CELLS,
         }
     ),
 )
@@ -127,8 +132,8 @@ TF_RANGE = Study(
     **(
         _ORIGINAL
         | {
-            "source": f"{_PAPER} (Extended Data Fig. 8); settings of the original's notebook on "
-            "gene classification",
+            "source": _SETTINGS_ONLY,
+            **_OF_OTHER_CELLS,
         }
     ),
 )

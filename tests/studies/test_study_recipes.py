@@ -33,6 +33,24 @@ def test_the_course_projects_settings_stand_as_stated():
     assert focal.options["cells_used"] is None
 
 
+def test_only_figures_that_were_stated_are_repeated():
+    said = {name: dict(study.published) for name, study in STUDIES.items() if study.published}
+    enhanced = {"accuracy": ".979", "macro_f1": ".976"}
+    assert said == {
+        "pancreas-enhanced": enhanced,
+        "pancreas-best": enhanced,
+        "dosage-sensitivity": {"auc_mean_of_folds": ".786 ± .100"},
+        "dosage-sensitivity-focal": {"auc_mean_of_folds": ".841 ± .058"},
+        "dosage-sensitivity-original": {"auc_mean_of_folds": ".914 ± .032"},
+    }
+    cells = {name: study.published_cells for name, study in STUDIES.items()}
+    assert [name for name, number in cells.items() if number == 10000] == [
+        "dosage-sensitivity",
+        "dosage-sensitivity-original",
+    ]
+    assert set(cells.values()) == {None, 10000, 16382}
+
+
 def test_names_are_those_of_the_table():
     assert all(study.name == name for name, study in STUDIES.items())
     with pytest.raises(ValueError, match=r"there is no study 'liver'; expected one of pancreas"):
