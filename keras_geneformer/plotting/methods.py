@@ -50,7 +50,7 @@ def comparison_bars(
     figure, axes = empty_picture(1.1 + (0.14 + 0.16 * len(scores)) * len(means), title)
     for number, (score, colour) in enumerate(zip(scores, cycled(COLOURS[:2], len(scores)))):
         places = np.arange(len(means)) - 0.4 + bar * (number + 0.5)
-        label = score.replace("_", " ")
+        label = score.replace("_", " ").replace("macro f1", "macro-F1")
         axes.barh(places, means[score], height=bar * 0.92, color=colour, alpha=0.55, label=label)
         for place, method in zip(places, means.index):
             folds = table.loc[table["method"] == method, score].to_numpy(dtype=float)
