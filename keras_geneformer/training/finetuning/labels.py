@@ -48,7 +48,8 @@ def read_labels(
         cells: a `CellDataset`.
         label_key: the obs column. Multi-label: several columns of 0 and 1 (or of bool), or one of
             text in which a cell's labels are joined by `;`. Regression: one or several columns of
-            numbers. Cells without a label (NaN, None) are left out, with a warning.
+            numbers. Cells without a label (NaN, None, of single labels also empty text) are left
+            out, with a warning. Labels are compared as text: 1 and "1" are one class.
         task: `"single-label"`, `"multi-label"` or `"regression"`.
         keep: the cells that take part: for each obs column named, a value or a list of them (the
             published package's `filter_data`).
@@ -83,6 +84,8 @@ def read_labels(
         obs_column(cells, column)
     frame = cells.obs[columns]
     labelled = frame.notna().all(axis=1).to_numpy()
+    if task == "single-label":
+        labelled &= frame[columns[0]].astype(str).str.strip().ne("").to_numpy(dtype=bool)
     said = " and ".join(f"obs[{column!r}]" for column in columns)
     if not (labelled & taking_part).any():
         raise ValueError(f"No cell has a label in {said}.")
@@ -92,6 +95,12 @@ def read_labels(
             f"{missing} of {int(taking_part.sum())} cells have no label in {said} and are left "
             "out.",
             stacklevel=3,
+        )
+    if task != "single-label" and (rare_threshold or max_cells is not None):
+        raise ValueError(
+            f"Received rare_threshold={rare_threshold} and max_cells={max_cells} for "
+            f"task={task!r}: they are of classes, of which a cell has one only in a single-label "
+            "task. Leave them out."
         )
     rows = np.flatnonzero(taking_part & labelled)
     frame = frame.iloc[rows]

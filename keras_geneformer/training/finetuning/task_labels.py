@@ -28,8 +28,8 @@ def read_task_labels(cells: Any, label_keys: Sequence[str]) -> TaskLabels:
 
     Args:
         cells: a `CellDataset`.
-        label_keys: the columns. A cell without a label in some (NaN, None) counts for the others;
-            one without any is left out, with a warning.
+        label_keys: the columns. A cell without a label in some (NaN, None, empty text) counts for
+            the others; one without any is left out, with a warning.
 
     Returns:
         The labels.
@@ -54,7 +54,7 @@ def read_task_labels(cells: Any, label_keys: Sequence[str]) -> TaskLabels:
     names: dict[str, list[str]] = {}
     for number, key in enumerate(keys):
         column = obs_column(cells, key)
-        labelled = column.notna().to_numpy()
+        labelled = (column.notna() & column.astype(str).str.strip().ne("")).to_numpy(dtype=bool)
         if not labelled.any():
             raise ValueError(f"No cell has a label in obs[{key!r}].")
         text = column[labelled].astype(str).to_numpy(dtype=str)

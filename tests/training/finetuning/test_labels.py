@@ -59,9 +59,25 @@ def test_numbers_and_missing_ones():
     assert labels.rows.tolist() == [0, 2]
 
 
+def test_empty_text_is_no_label_and_unused_levels_are_no_classes():
+    kinds = pd.Categorical(["a", "", "b", " ", None], categories=["b", "a", "", " ", "unused"])
+    with pytest.warns(UserWarning, match=r"3 of 5 cells have no label in obs\['kind'\]"):
+        labels = read_labels(cells_with(kind=kinds), "kind")
+    assert labels.names == ["a", "b"]
+    assert labels.rows.tolist() == [0, 2]
+    numbers = read_labels(cells_with(kind=[True, False, True]), "kind")
+    assert numbers.names == ["False", "True"]
+
+
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
+        ({"kind": ["", ""]}, {}, r"No cell has a label in obs\['kind'\]"),
+        (
+            {"kind": [1.0, 2.0]},
+            {"task": "regression", "max_cells": 20},
+            r"Received rare_threshold=0\.0 and max_cells=20 for task='regression': they are of cl",
+        ),
         ({"kind": ["a", "b"]}, {"label_key": "other"}, r"no column 'other' in obs; it has kind"),
         ({"kind": [None, None]}, {}, r"No cell has a label in obs\['kind'\]"),
         ({"kind": ["a", "a"]}, {}, r"All labelled cells are of one class \('a' in obs\['kind'\]\)"),

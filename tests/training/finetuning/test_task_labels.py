@@ -13,7 +13,7 @@ from keras_geneformer.training.finetuning.task_labels import read_task_labels, s
 @pytest.fixture
 def cells():
     cells = synthetic_dataset(90)
-    cells.obs["disease"] = pd.array(["no", "yes", None] * 30, dtype=object)
+    cells.obs["disease"] = pd.array(["no", "yes", None, "no", "yes", ""] * 15, dtype=object)
     cells.obs["sex"] = ["f"] * 45 + ["m"] * 45
     return cells
 
