@@ -78,7 +78,8 @@ def prediction_metrics(
 
     Returns:
         Single-label: `accuracy`, `macro_f1`. Multi-label: `accuracy` (all labels of a cell right),
-        `macro_f1` and `macro_average_precision` over labels that occur. Regression: `r2` (mean over
+        `macro_f1` over labels that occur among the true or the predicted ones, and
+        `macro_average_precision` over those that cells have. Regression: `r2` (mean over
         columns), `mae` and `rmse` in the units of the data, and `pearson`.
     """
     if task == "single-label":
@@ -87,13 +88,19 @@ def prediction_metrics(
     if task == "multi-label":
         probabilities = table[[f"prob_{name}" for name in names]].to_numpy()
         said = probabilities >= 0.5
-        occurs = true.any(axis=0)
+        has = true > 0.5
+        accuracy = float((said == has).all(axis=1).mean())
+        occurs, counts = has.any(axis=0), (has | said).any(axis=0)
+        # Of no label at all neither has a value.
+        f1 = precision = float("nan")
+        if counts.any():
+            f1 = f1_score(has[:, counts], said[:, counts], average="macro", zero_division=0)
+        if occurs.any():
+            precision = average_precision_score(has[:, occurs], probabilities[:, occurs])
         return {
-            "accuracy": float((said == (true > 0.5)).all(axis=1).mean()),
-            "macro_f1": float(f1_score(true > 0.5, said, average="macro", zero_division=0)),
-            "macro_average_precision": float(
-                average_precision_score(true[:, occurs], probabilities[:, occurs], average="macro")
-            ),
+            "accuracy": accuracy,
+            "macro_f1": float(f1),
+            "macro_average_precision": float(precision),
         }
     values = table[[f"value_{name}" for name in names]].to_numpy()
     found = {
