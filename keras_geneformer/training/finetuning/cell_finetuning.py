@@ -22,7 +22,7 @@ from keras_geneformer.training.finetuning.held_out import CellReader, HeldOut, c
 from keras_geneformer.training.finetuning.labels import CellLabels, read_labels
 from keras_geneformer.training.finetuning.losses import LOSSES_OF, make_loss
 from keras_geneformer.training.finetuning.output import kept_vocabulary, write_output
-from keras_geneformer.training.finetuning.running import run_finetuning
+from keras_geneformer.training.finetuning.running import check_stopping, run_finetuning
 from keras_geneformer.training.finetuning.sampling import resample
 from keras_geneformer.training.finetuning.settings import FinetuneSettings
 from keras_geneformer.training.finetuning.splitting import split_cells
@@ -113,6 +113,8 @@ def finetune_cells(
     split = split_cells(
         cells, labels, validation=validation, test=test, group_key=group_key, seed=chosen.seed
     )
+    check_stopping(chosen, split.validation)
+    objective = _objective(labels, split.train, chosen)
     if output is not None:
         if chosen.lora is not None and not chosen.merge:
             raise ValueError(
@@ -136,7 +138,6 @@ def finetune_cells(
     with distribution.scope():
         classifier = _classifier(given, cells, labels, split.train, chosen)
     batches = _training_batches(cells, labels, split.train, classifier, chosen, distribution)
-    objective = _objective(labels, split.train, chosen)
     reader = CellReader(classifier)
     held = HeldOut(reader, cells, labels, split.validation, objective, after_epoch)
     history = run_finetuning(
@@ -190,8 +191,9 @@ def _classifier(
         backbone.special_token_ids = tuple(sorted(cells.special_tokens.values()))
     offsets = scales = None
     if labels.task == "regression":
-        offsets = labels.values[train].mean(axis=0)
-        scales = labels.values[train].std(axis=0)
+        # Of float64: in float32 equal numbers have a spread, of rounding.
+        values = labels.values[train].astype(np.float64)
+        offsets, scales = values.mean(axis=0), values.std(axis=0)
         if not (scales > 0).all():
             raise ValueError(
                 f"All training cells have the same {labels.names[int(scales.argmin())]!r}: there "
@@ -247,6 +249,11 @@ def _training_batches(
 
 def _objective(labels: CellLabels, train: np.ndarray, settings: FinetuneSettings) -> Any:
     weights = None
+    if settings.class_weights is not None and labels.task == "regression":
+        raise ValueError(
+            f"Received class_weights={settings.class_weights!r} for a regression, which has no "
+            "classes: leave it out."
+        )
     if settings.class_weights is not None:
         weights = class_weights(
             labels.values[train], len(labels.names), settings.class_weights, classes=labels.names

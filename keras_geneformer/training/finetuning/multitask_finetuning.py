@@ -24,7 +24,7 @@ from keras_geneformer.training.finetuning.losses import make_loss
 from keras_geneformer.training.finetuning.multitask_prediction import task_scores, task_table
 from keras_geneformer.training.finetuning.multitask_result import MultiTaskResult, write_tasks
 from keras_geneformer.training.finetuning.output import kept_vocabulary
-from keras_geneformer.training.finetuning.running import run_finetuning
+from keras_geneformer.training.finetuning.running import check_stopping, run_finetuning
 from keras_geneformer.training.finetuning.settings import FinetuneSettings
 from keras_geneformer.training.finetuning.task_labels import (
     TaskLabels,
@@ -98,6 +98,7 @@ def finetune_multitask(
     split = split_task_cells(
         cells, labels, validation=validation, test=test, group_key=group_key, seed=chosen.seed
     )
+    check_stopping(chosen, split.validation)
     losses = _losses(labels, split.train, chosen)
     if output is not None:
         check_destination(output, is_replaceable)

@@ -79,6 +79,23 @@ def run_finetuning(
     return history
 
 
+def check_stopping(settings: FinetuneSettings, validation: Any) -> None:
+    """Refuse early stopping where no cell can tell when.
+
+    Args:
+        settings: of the run.
+        validation: places of the validation cells.
+
+    Raises:
+        ValueError: `early_stopping` is set, and there are none.
+    """
+    if settings.early_stopping is not None and not len(validation):
+        raise ValueError(
+            f"Received early_stopping={settings.early_stopping} without validation cells, whose "
+            "score it goes by: hold some out, or leave it out."
+        )
+
+
 class _Stages:
     """The compiled step, made anew each time that more blocks begin to learn."""
 

@@ -129,6 +129,15 @@ def test_the_best_epoch_is_kept(backbone):
         ({"validation": 0.0}, r"The share of cells to validate on must be between 0 and 1, not 0"),
         ({"freeze_layers": 3}, r"Received freeze_layers=3; this backbone has 2 encoder blocks"),
         ({"pooling": "cls"}, r"Received pooling='cls', but the vocabulary of this backbone has no"),
+        (
+            {"validation": None, "early_stopping": 2},
+            r"Received early_stopping=2 without validation cells, whose score it goes by",
+        ),
+        ({"label_key": "tenth", "task": "regression"}, r"All training cells have the same 'tenth'"),
+        (
+            {"label_key": "tenth", "task": "regression", "class_weights": "balanced"},
+            r"Received class_weights='balanced' for a regression, which has no classes",
+        ),
         ({"epochs": 0}, r"epochs=0 and batch_size=12; expected more than 0 epochs"),
     ],
 )
@@ -136,6 +145,7 @@ def test_refuses(backbone, options, message):
     cells = synthetic_dataset(12)
     cells.obs["one"] = "B"
     cells.obs["nan"] = np.nan
+    cells.obs["tenth"] = 0.1
     cells.obs["alone"] = ["rare", *["B"] * 11]
     with pytest.raises(ValueError, match=message):
         finetune_cells(backbone, cells, **({"label_key": "cell_type", "progress": False} | options))

@@ -109,7 +109,8 @@ def test_what_frozen_blocks_give_is_computed_once(backbone, cells):
     options = {"freeze_layers": 1, "epochs": 2, "validation": None, **TRAINING}
     kept = finetune_cells(backbone, cells, "cell_type", cache=True, **options)
     anew = finetune_cells(backbone, cells, "cell_type", cache=False, **options)
-    assert kept.metrics == {} and kept.predictions.empty
+    assert kept.metrics == {}
+    assert kept.predictions.empty
     np.testing.assert_allclose(kept.history["loss"], anew.history["loss"], rtol=1e-4)
     with pytest.raises(ValueError, match=r"Received cache=True, and there is nothing"):
         finetune_cells(backbone, cells, "cell_type", cache=True, validation=None, progress=False)
