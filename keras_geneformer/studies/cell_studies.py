@@ -97,8 +97,9 @@ PERTURB_THEN_PREDICT = Study(
     "asked which exposure the perturbed cells now look like.",
     source="our settings; in silico deletion as in Theodoris et al., Nature 618, 616 (2023)",
     needs="as `exposure`; and the name of the control (--control)",
-    judged="change of the probability of each exposure, gene by gene, over control cells that the "
-    "classifier was not trained on. It is what the classifier says, no measurement",
+    judged="change of the probability of each exposure, gene by gene, over control cells: those "
+    "that the classifier was not trained on, where they are 20 or more. It is what the classifier "
+    "says, no measurement",
     **_EXPOSURE,
 )
 

@@ -177,6 +177,15 @@ def _perturbed(
         raise ValueError("no vocabulary says which token is which gene: give vocabulary")
     named = frequent_genes(chosen, vocabulary, 50) if genes is None else list(genes)
     notes.append(f"{len(rows)} control cells were perturbed.")
+    # No dataset says where it was cut; that several cells end at one length does.
+    longest = int(cells.lengths.max())
+    cut = int((chosen.lengths == longest).sum())
+    if cut and (cells.lengths == longest).sum() > 1:
+        notes.append(
+            f"{cut} of these have {longest} tokens, the most a cell has here, and may have been cut "
+            "there: a deleted gene's place is then left empty, as the gene that would move up into "
+            "it is not in the tokens."
+        )
     return perturbed_exposures(run.model, chosen, named, vocabulary, progress=progress), notes
 
 

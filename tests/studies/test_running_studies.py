@@ -81,6 +81,9 @@ def test_perturb_then_predict_as_one_study(tmp_path):
     assert not donors["validation"] & donors["test"]
     control = result.run.parts[adata.obs["condition"] == "ctrl"]
     assert f"Only {(control != 'train').sum()} control cells were held" in " ".join(result.notes)
+    assert "20 of these have 32 tokens, the most a cell has here, and may have been cut" in (
+        " ".join(result.notes)
+    )
     page = write_study_report(result, tmp_path / "study").read_text()
     assert "shows the mechanics only: it has 60 cells, few of them held out" in page
     assert "change of the probability" in page or "changes of the probability" in page
