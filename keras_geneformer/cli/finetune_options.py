@@ -50,7 +50,14 @@ def add_finetune_options(
 
 
 def finetune_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given."""
+    """The settings that were given.
+
+    Raises:
+        ValueError: `--set` of what the verb has another option for.
+    """
+    for name, _ in options.set:
+        if name in vars(options) and name not in (*_NAMED, "seed"):
+            raise ValueError(f"--set {name} is no setting: see --help for how to give it.")
     given = {name: getattr(options, name) for name in _NAMED}
     return {name: value for name, value in given.items() if value is not None} | dict(options.set)
 

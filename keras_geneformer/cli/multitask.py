@@ -104,8 +104,7 @@ def _finetune(options: argparse.Namespace) -> None:
         group_key=options.group_key,
         output=options.output,
         vocabulary=GeneVocabulary.load(options.vocabulary) if options.vocabulary else None,
-        seed=options.seed,
-        **finetune_settings(options),
+        **({"seed": options.seed} | finetune_settings(options)),
     )
     output = Path(options.output)
     draw_or_say_why_not(lambda: _draw(result, output))

@@ -54,11 +54,11 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     finetune.add_argument(
         "--keep",
-        type=held_out,
+        type=kept,
         action="append",
         default=[],
         metavar="COLUMN=VALUE,VALUE",
-        help="only the cells with these values take part; may be repeated",
+        help="only the cells with these values take part; of several columns, with all of them",
     )
     finetune.add_argument(
         "--rare-threshold",
@@ -108,10 +108,18 @@ def held_out(text: str) -> Any:
         return {column: values.split(",")}
     if text.endswith(".txt"):
         try:
-            return Path(text).read_text(encoding="utf-8").split("\n")[:-1] or [""]
+            return Path(text).read_text(encoding="utf-8").rstrip("\n").split("\n")
         except OSError as error:
             raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error}") from error
     return number_or_text(text)
+
+
+def kept(text: str) -> dict[str, list[str]]:
+    """An argparse type: the cells with some values of an obs column."""
+    column, equals, values = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=VALUE,VALUE")
+    return {column: values.split(",")}
 
 
 def _finetune_cells(options: argparse.Namespace) -> None:
@@ -119,6 +127,9 @@ def _finetune_cells(options: argparse.Namespace) -> None:
 
     columns = options.label_key.split(",")
     several = options.task != "single-label" and len(columns) > 1
+    keep: dict[str, list[str]] = {}
+    for column, values in (item for one in options.keep for item in one.items()):
+        keep.setdefault(column, []).extend(values)
     settings = finetune_settings(options)
     if isinstance(settings.get("validation"), str):
         settings["validation"] = held_out(settings["validation"])
@@ -129,7 +140,7 @@ def _finetune_cells(options: argparse.Namespace) -> None:
         task=options.task,
         test=options.test,
         group_key=options.group_key,
-        keep={column: values for kept in options.keep for column, values in kept.items()},
+        keep=keep,
         rare_threshold=options.rare_threshold,
         max_cells=options.max_cells,
         calibrate=not options.no_calibrate,
