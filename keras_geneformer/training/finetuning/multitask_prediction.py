@@ -10,6 +10,7 @@ from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.data.inference import Forward, compile_forward
 from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier
 from keras_geneformer.training.finetuning.calibration import softmax
+from keras_geneformer.training.finetuning.prediction import check_kind
 from keras_geneformer.training.finetuning.scores import raw_scores
 
 
@@ -41,6 +42,7 @@ def predict_tasks(
         ['label', 'prob_f', 'prob_m']
     """
     if isinstance(classifier, (str, os.PathLike)):
+        check_kind(classifier, GeneformerMultiTaskClassifier)
         classifier = GeneformerMultiTaskClassifier.from_preset(classifier)
     if not isinstance(classifier, GeneformerMultiTaskClassifier):
         raise ValueError(

@@ -58,13 +58,7 @@ def predict(
         ['label', 'prob_B', 'prob_T']
     """
     if isinstance(classifier, (str, os.PathLike)):
-        directory = preset_directory(classifier)
-        several = GeneformerMultiTaskClassifier.__name__
-        if is_preset(directory) and read_description(directory)["model"] == several:
-            raise ValueError(
-                f"The preset {classifier} holds a classifier of several obs columns: predict_tasks "
-                "gives a table for each."
-            )
+        check_kind(classifier)
         classifier = GeneformerCellClassifier.from_preset(classifier)
     if not isinstance(classifier, GeneformerCellClassifier):
         raise ValueError(
@@ -103,6 +97,28 @@ def predict(
     table.loc[distances > classifier.calibration.distance, "label"] = UNASSIGNED
     table["distance"] = distances
     return table
+
+
+def check_kind(preset: Any, expected: Any = GeneformerCellClassifier) -> None:
+    """Refuse a preset of another model, which would be read as one with a new head.
+
+    Args:
+        preset: its name or directory.
+        expected: the class of the model.
+
+    Raises:
+        ValueError: names what it holds, and what takes that.
+    """
+    directory = preset_directory(preset)
+    held = read_description(directory)["model"] if is_preset(directory) else expected.__name__
+    if held == expected.__name__:
+        return
+    instead = {
+        GeneformerCellClassifier.__name__: "predict labels cells with it",
+        GeneformerMultiTaskClassifier.__name__: "predict_tasks gives a table for each obs column",
+        "GeneformerGeneClassifier": "predict_genes labels genes with it",
+    }.get(held, "fine-tune it first")
+    raise ValueError(f"The preset {preset} holds a {held}, not a {expected.__name__}: {instead}.")
 
 
 def _check_unassigned(classifier: Any, unassigned: str | float | None) -> None:

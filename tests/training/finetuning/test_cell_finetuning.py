@@ -169,6 +169,9 @@ def test_predictions_come_in_the_order_of_the_cells_whatever_the_batches():
 
 
 def test_predict_refuses_a_model_that_is_no_classifier():
+    held = "The preset geneformer_mini holds a Geneformer.*, not a GeneformerCellClassifier: fine"
+    with pytest.raises(ValueError, match=held):
+        predict("geneformer_mini", synthetic_dataset(2))
     message = "Received a GeneformerBackbone to predict with; expected a GeneformerCellClassifier"
     with pytest.raises(ValueError, match=message):
         predict(tiny_backbone(num_layers=1), synthetic_dataset(2))

@@ -184,3 +184,6 @@ def test_other_models_do_not_predict_tasks(preset, cells):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         predict_tasks(preset[0], cells)
+    held = "holds a Geneformer[A-Za-z]+, not a GeneformerMultiTaskClassifier: fine-tune it first"
+    with pytest.raises(ValueError, match=held):
+        predict_tasks("geneformer_mini", cells)
