@@ -252,6 +252,10 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
                 )
             y = cells.obs[self.label_key]
         truth = np.asarray(y)
+        if truth.ndim != 1:
+            raise ValueError(
+                f"y has the shape {truth.shape}; expected one label a cell, ({len(cells)},)"
+            )
         if len(truth) != len(cells):
             raise ValueError(f"y has {len(truth)} labels for {len(cells)} cells; expected one each")
         if pd.isna(truth).any():

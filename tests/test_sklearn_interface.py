@@ -126,6 +126,7 @@ def test_fit_predict_and_score():
     [
         ({}, "cells", None, r"There is no y, and label_key is None; expected one of the two"),
         ({}, "cells", ["B"], r"y has 1 labels for 9 cells; expected one each"),
+        ({}, "cells", [["B"]] * 9, r"y has the shape \(9, 1\); expected one label a cell, \(9,\)"),
         ({}, "cells", [None] * 9, r"9 of 9 cells have no label\. Leave them out"),
         ({}, "cells", [1, "1"] + ["2"] * 7, r"y mixes int and str; expected labels of one type"),
         ({}, "adata", ["B"] * 9, r"The model comes without a vocabulary, which tokenizing"),
