@@ -81,7 +81,7 @@ def _search(options: argparse.Namespace) -> None:
             found.trials,
             output / "history.png",
             title=f"{options.label_key}: {len(found.trials)} trials",
-            ylabel=f"validation {options.objective.replace('_', ' ')}",
+            ylabel=f"validation {options.objective.replace('macro_f1', 'macro-F1')}",
             lowest=options.objective == "loss",
         )
 

@@ -73,7 +73,7 @@ def learning_curves(history: pd.DataFrame, path: str | Path, *, title: str = "")
         for name, colour in zip(scores, cycled(_SCORES, len(scores))):
             values = history[name]
             known = values.notna().to_numpy()
-            label = name.removeprefix(_PREFIX).replace("_", " ")
+            label = name.removeprefix(_PREFIX).replace("_", " ").replace("macro f1", "macro-F1")
             label = f"validation {label} {values[known].iloc[-1]:.3f}"
             panels[1].plot(
                 steps[known], values[known], "o-", color=colour, markersize=4, label=label
