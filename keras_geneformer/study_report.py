@@ -90,11 +90,12 @@ def _add_comparison(report: HtmlReport, result: StudyResult) -> None:
         {
             "figure": name.replace("_", " ").replace("f1", "F1").replace("auc", "AUC"),
             "here": f"{result.figures[name]:.3f}" if name in result.figures else "–",
-            "published": study.published.get(name, "–"),
         }
+        | ({"published": study.published.get(name, "–")} if study.published else {})
         for name in names
     ]
-    report.section("What was published, and what came out here")
+    heading = "What was published, and what came out here" if study.published else "What came out"
+    report.section(heading)
     report.table(pd.DataFrame(rows))
     report.text(
         f"Judged by {study.judged}.",
@@ -130,7 +131,8 @@ def mechanics_only(result: StudyResult) -> str:
     if published and result.cells < published / 2:
         reasons.append(f"it has {result.cells:,} cells, the published one {published:,}")
     elif not published and result.cells < 5000:
-        reasons.append(f"it has {result.cells:,} cells, few of them held out")
+        few = "" if result.study.kind == "genes" else ", few of them held out"
+        reasons.append(f"it has {result.cells:,} cells{few}")
     if result.model.startswith(_SHIPPED):
         reasons.append(f"{_SHIPPED} is a small model pretrained on few cells")
     return ", and ".join(reasons)

@@ -86,6 +86,8 @@ def test_perturb_then_predict_as_one_study(tmp_path):
     )
     page = write_study_report(result, tmp_path / "study").read_text()
     assert "shows the mechanics only: it has 60 cells, few of them held out" in page
+    assert "<h2>What came out</h2>" in page
+    assert ">published<" not in page
     assert "change of the probability" in page or "changes of the probability" in page
     written = {path.name for path in (tmp_path / "study").iterdir()}
     assert {"report.html", "study.json", "changes.csv", "changes.png", "preset"} <= written
@@ -127,6 +129,8 @@ def test_the_published_study_is_no_mechanics(tmp_path):
         "it has 400 cells, the published one 16,382, and geneformer_mini is a small model "
         "pretrained on few cells"
     )
+    study = named_study("tf-range")
+    assert mechanics_only(StudyResult(study, None, {}, 400, "a", [])) == "it has 400 cells"
 
 
 def test_the_command_leaves_what_is_somebody_elses(tmp_path, capsys):
