@@ -113,6 +113,8 @@ def run_study(
         if group_key is not None:
             options |= {part: group_key for part, on in options.items() if on is not None}
             options["group_key"] = group_key
+        if study.kind == "perturbation":
+            _check_control(given, key, str(control), words)
         labelled = int(given.obs[key].notna().sum()) if key in given.obs else len(given)
         chosen, said = adapted_settings(study, backbone.num_layers, round(0.9 * labelled), settings)
         run = finetune_cells(model, given, key, **options, **common, **chosen)
@@ -149,16 +151,6 @@ def _perturbed(
     progress: bool,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Deletes genes in control cells, those held out first."""
-    if control not in run.model.classes:
-        raise ValueError(
-            f"control is {control!r}; expected one of the classes of obs[{key!r}], "
-            f"{', '.join(run.model.classes)}"
-        )
-    if not cells.obs.index.is_unique:
-        raise ValueError(
-            "cells share a name, so that the held-out ones cannot be told from those that trained: "
-            "give obs an index of unique names"
-        )
     of_control = (cells.obs[key].astype(str) == control).to_numpy()
     parts = run.parts.reindex(cells.obs.index).to_numpy()
     held = of_control & np.isin(parts, ["test", "validation"])
@@ -171,10 +163,7 @@ def _perturbed(
         held = of_control
     rows = np.flatnonzero(held)[:most]
     chosen = cells.subset(rows)
-    if vocabulary is None:
-        vocabulary = cells.vocabulary
-    if vocabulary is None:
-        raise ValueError("no vocabulary says which token is which gene: give vocabulary")
+    vocabulary = cells.vocabulary if vocabulary is None else vocabulary
     named = frequent_genes(chosen, vocabulary, 50) if genes is None else list(genes)
     notes.append(f"{len(rows)} control cells were perturbed.")
     # No dataset says where it was cut; that several cells end at one length does.
@@ -187,6 +176,24 @@ def _perturbed(
             "it is not in the tokens."
         )
     return perturbed_exposures(run.model, chosen, named, vocabulary, progress=progress), notes
+
+
+def _check_control(cells: Any, key: str, control: str, vocabulary: Any) -> None:
+    """Refuse before training what would end the study after it."""
+    if key in cells.obs:
+        classes = sorted(set(cells.obs[key].dropna().astype(str)))
+        if control not in classes:
+            raise ValueError(
+                f"control is {control!r}; expected one of the classes of obs[{key!r}], "
+                f"{', '.join(classes)}"
+            )
+    if not cells.obs.index.is_unique:
+        raise ValueError(
+            "cells share a name, so that the held-out ones cannot be told from those that trained: "
+            "give obs an index of unique names"
+        )
+    if vocabulary is None and cells.vocabulary is None:
+        raise ValueError("no vocabulary says which token is which gene: give vocabulary")
 
 
 def _check(study: Study, genes: Any, control: str | None, folds: int | None) -> None:

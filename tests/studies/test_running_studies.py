@@ -119,6 +119,19 @@ def test_what_a_study_lacks_is_said(study, options, message, tmp_path):
         kg.run_study(study, output=tmp_path / "o", model=tiny_backbone(num_layers=1), **options)
 
 
+def test_an_unknown_control_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match=r"control is 'DMSO'; expected one of the classes of obs"):
+        kg.run_study(
+            "perturb-then-predict",
+            synthetic_dataset(6),
+            output=tmp_path / "o",
+            model=tiny_backbone(num_layers=1),
+            label_key="cell_type",
+            control="DMSO",
+        )
+    assert not (tmp_path / "o").exists()
+
+
 def test_the_published_study_is_no_mechanics(tmp_path):
     from keras_geneformer.studies import named_study
     from keras_geneformer.studies.study_result import StudyResult
