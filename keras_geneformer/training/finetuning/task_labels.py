@@ -100,7 +100,8 @@ def split_task_cells(
     by_share = group_key is None and all(
         part is None or isinstance(part, (float, int)) for part in (validation, test)
     )
-    codes = _strata(labels.values)
+    # One cell to train on, and one for each part that is held out.
+    codes = _strata(labels.values, 1 + sum(part is not None for part in (validation, test)))
     as_one = CellLabels(
         "single-label" if by_share else "multi-label",
         [str(number) for number in range(codes.max() + 1)],
@@ -121,10 +122,14 @@ def split_task_cells(
     return split
 
 
-def _strata(values: np.ndarray) -> np.ndarray:
-    """(cells,) int32 combination of labels, those of one cell being one together."""
+def _strata(values: np.ndarray, least: int = 2) -> np.ndarray:
+    """(cells,) int32 combination of labels, those of fewer than `least` cells being one together.
+
+    Where even these are fewer, they go with the commonest.
+    """
     _, codes, counts = np.unique(values, axis=0, return_inverse=True, return_counts=True)
     codes = codes.reshape(-1)
-    alone = counts[codes] == 1
-    codes[alone] = codes[alone][0] if alone.sum() > 1 else counts.argmax()
+    few = counts[codes] < least
+    if few.any():
+        codes[few] = codes[few][0] if few.sum() >= least else counts.argmax()
     return np.unique(codes, return_inverse=True)[1].astype(np.int32)

@@ -53,6 +53,15 @@ def test_combinations_of_one_cell_are_held_out_together(cells):
         split_task_cells(cells, labels, validation=0.9)
 
 
+def test_combinations_of_two_cells_do_for_test_and_validation(cells):
+    cells.obs["pair"] = ["rare" if number in (0, 3, 45) else "common" for number in range(90)]
+    labels = read_task_labels(cells, ["sex", "pair"])
+    split = split_task_cells(cells, labels, validation=0.2, test=0.2)
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [56, 15, 19]
+    rare = [(labels.values[part, 1] == 1).sum() for part in (split.train, split.validation)]
+    assert rare == [1, 1]
+
+
 def test_groups_are_held_out_whole(cells):
     labels = read_task_labels(cells, ["disease", "cell_type"])
     split = split_task_cells(cells, labels, validation="donor")
