@@ -18,8 +18,8 @@ from keras_geneformer.training.finetuning.labels import CellLabels
 from keras_geneformer.training.finetuning.scores import (
     prediction_metrics,
     raw_scores,
+    scaled_error,
     score_table,
-    selection_score,
 )
 
 _CELLS_OF_A_CLASS = 100
@@ -91,7 +91,10 @@ class HeldOut:
         metrics = self._metrics(table)
         found = {"validation_loss": self._loss(scores)}
         found |= {f"validation_{name}": value for name, value in metrics.items()}
-        found["score"] = selection_score(self._labels.task, metrics)
+        if self._labels.task == "regression":
+            found["score"] = -scaled_error(self._true, table.to_numpy(), self._classifier.scales)
+        else:
+            found["score"] = metrics["macro_f1"]
         if self._told is not None:
             self._told(epoch, dict(found))
         return found

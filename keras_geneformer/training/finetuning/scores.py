@@ -115,6 +115,16 @@ def prediction_metrics(
     return found
 
 
-def selection_score(task: str, metrics: dict[str, float]) -> float:
-    """What chooses the epoch; greater is better."""
-    return -metrics["rmse"] if task == "regression" else metrics["macro_f1"]
+def scaled_error(true: np.ndarray, values: np.ndarray, scales: Sequence[float]) -> float:
+    """Root of the mean squared error where each column is in units of its spread, so that of
+    several none counts for more by its own units.
+
+    Args:
+        true, values: (cells, columns).
+        scales: (columns,) spread of each.
+
+    Example:
+        >>> scaled_error(np.array([[1.0, 100.0]]), np.array([[2.0, 200.0]]), [1.0, 100.0])
+        1.0
+    """
+    return float(np.sqrt(np.mean(((values - true) / np.asarray(scales)) ** 2)))

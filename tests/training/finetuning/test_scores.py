@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from keras_geneformer.training.finetuning.scores import prediction_metrics
+from keras_geneformer.training.finetuning.scores import prediction_metrics, scaled_error
 
 NAMES = ["a", "b", "c"]
 
@@ -27,3 +27,11 @@ def test_cells_without_any_label_have_an_accuracy_alone():
     metrics = prediction_metrics("multi-label", NAMES, np.zeros((2, 3)), table([[0.1] * 3] * 2))
     assert metrics["accuracy"] == 1.0
     assert np.isnan([metrics["macro_f1"], metrics["macro_average_precision"]]).all()
+
+
+def test_no_column_of_a_regression_counts_for_more_by_its_units():
+    true = np.array([[1.0, 1000.0], [2.0, 3000.0]])
+    off = np.array([[0.5, -500.0], [0.0, 1000.0]])
+    both = scaled_error(true, true + off, [1.0, 1000.0])
+    assert both == scaled_error(true / [1, 1000], (true + off) / [1, 1000], [1.0, 1.0])
+    assert both == pytest.approx(np.sqrt((0.25 + 0.25 + 0 + 1) / 4))
