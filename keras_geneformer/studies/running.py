@@ -175,7 +175,16 @@ def _perturbed(
             "there: a deleted gene's place is then left empty, as the gene that would move up into "
             "it is not in the tokens."
         )
-    return perturbed_exposures(run.model, chosen, named, vocabulary, progress=progress), notes
+    changes = perturbed_exposures(run.model, chosen, named, vocabulary, progress=progress)
+    deleted = set(vocabulary.tokens_of(changes["gene"].unique()).tolist())
+    tokens = vocabulary.tokens_of(named).tolist()
+    absent = [str(name) for name, token in zip(named, tokens) if token not in deleted]
+    if absent:
+        notes.append(
+            f"{len(absent)} of {len(named)} genes are in none of these cells, or unknown, and were "
+            f"left out: {', '.join(absent[:10])}{', …' if absent[10:] else ''}."
+        )
+    return changes, notes
 
 
 def _check_control(cells: Any, key: str, control: str, vocabulary: Any) -> None:

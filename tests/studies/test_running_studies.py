@@ -66,7 +66,7 @@ def test_perturb_then_predict_as_one_study(tmp_path):
         output=tmp_path / "study",
         model=tiny_backbone(num_layers=1),
         vocabulary=tiny_vocabulary(),
-        genes=["GENE1", "GENE2"],
+        genes=["GENE1", "GENE2", "GENE_X"],
         control="ctrl",
         group_key="donor",
         embed=False,
@@ -84,6 +84,7 @@ def test_perturb_then_predict_as_one_study(tmp_path):
     assert "20 of these have 32 tokens, the most a cell has here, and may have been cut" in (
         " ".join(result.notes)
     )
+    assert "or unknown, and were left out: GENE_X." in result.notes[-1]
     page = write_study_report(result, tmp_path / "study").read_text()
     assert "shows the mechanics only: it has 60 cells, few of them held out" in page
     assert "<h2>What came out</h2>" in page
