@@ -159,7 +159,9 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
             classes = np.unique(truth)
         except TypeError:
             kinds = sorted({type(label).__name__ for label in truth})
-            raise ValueError(f"y mixes {' and '.join(kinds)}; expected labels of one type") from None
+            raise ValueError(
+                f"y mixes {' and '.join(kinds)}; expected labels of one type"
+            ) from None
         cells = cells[:]
         cells.obs = cells.obs.assign(**{_LABEL: pd.Series(truth, cells.obs.index).astype(str)})
         parameters = self.get_params(deep=False)

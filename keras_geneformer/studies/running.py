@@ -171,9 +171,9 @@ def _perturbed(
     cut = int((chosen.lengths == longest).sum())
     if cut and (cells.lengths == longest).sum() > 1:
         notes.append(
-            f"{cut} of these have {longest} tokens, the most a cell has here, and may have been cut "
-            "there: a deleted gene's place is then left empty, as the gene that would move up into "
-            "it is not in the tokens."
+            f"{cut} of these have {longest} tokens, the most a cell has here, and may have been "
+            "cut there: a deleted gene's place is then left empty, as the gene that would move up "
+            "into it is not in the tokens."
         )
     changes = perturbed_exposures(run.model, chosen, named, vocabulary, progress=progress)
     deleted = set(vocabulary.tokens_of(changes["gene"].unique()).tolist())
