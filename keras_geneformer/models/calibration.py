@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,5 +78,7 @@ class Calibration:
                 f"{', '.join(sorted(_KNOWN))}. Copy the preset again."
             )
         # Early files hold a number as an array of one.
-        values = {name: x if x.ndim > 1 else float(x.reshape(())) for name, x in arrays.items()}
+        values: dict[str, Any] = {
+            name: x if x.ndim > 1 else float(x.reshape(())) for name, x in arrays.items()
+        }
         return cls(**values)

@@ -115,13 +115,13 @@ def read_labels(
         )
     text = frame[columns[0]].astype(str).to_numpy(dtype=str)
     chosen = _chosen(text, rare_threshold, max_cells, seed)
-    names, codes = np.unique(text[chosen], return_inverse=True)
-    if len(names) < 2:
+    classes, codes = np.unique(text[chosen], return_inverse=True)
+    if len(classes) < 2:
         raise ValueError(
-            f"All labelled cells are of one class ({str(names[0])!r} in {said}): a "
+            f"All labelled cells are of one class ({str(classes[0])!r} in {said}): a "
             "classifier needs two at least."
         )
-    return CellLabels(task, names.tolist(), codes.astype(np.int32), rows[chosen])
+    return CellLabels(task, classes.tolist(), codes.astype(np.int32), rows[chosen])
 
 
 def obs_column(cells: Any, column: str, why: str = "") -> pd.Series:

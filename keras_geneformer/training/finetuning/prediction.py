@@ -76,6 +76,7 @@ def predict(
     )
     options = (batch_size, backbone.max_sequence_length, progress)
     index = cells.obs.index
+    calibration: Any = classifier.calibration
     if unassigned != "distance":
         forward = compile_forward(classifier.network())
         table = score_table(
@@ -83,9 +84,7 @@ def predict(
         )
         if unassigned is None:
             return table
-        threshold = (
-            classifier.calibration.threshold if unassigned == "confidence" else float(unassigned)
-        )
+        threshold = calibration.threshold if unassigned == "confidence" else float(unassigned)
         confidence = table.filter(like="prob_").max(axis=1)
         table.loc[(confidence < threshold).to_numpy(), "label"] = UNASSIGNED
         return table
@@ -93,8 +92,8 @@ def predict(
         compile_forward(classifier.feature_model()), cells, backbone.hidden_dim, *options
     )
     table = score_table(classifier, CellReader(classifier).scores(features), index)
-    distances = classifier.calibration.distances(features).min(axis=1)
-    table.loc[distances > classifier.calibration.distance, "label"] = UNASSIGNED
+    distances = calibration.distances(features).min(axis=1)
+    table.loc[distances > calibration.distance, "label"] = UNASSIGNED
     table["distance"] = distances
     return table
 
