@@ -65,7 +65,12 @@ class FinetuneRecord:
                 raise FileNotFoundError(
                     f"{directory} has no {name}: it is not what finetune_cells(output=...) writes"
                 )
-        metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+        metrics = {
+            name: float("nan") if value is None else value
+            for name, value in json.loads(
+                (directory / "metrics.json").read_text(encoding="utf-8")
+            ).items()
+        }
         described = directory / "run.json"
         parts = _table(directory / "parts.csv")
         return cls(

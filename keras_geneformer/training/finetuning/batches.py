@@ -64,7 +64,8 @@ class TargetBatches(CellBatches):
         if self._classes is None:
             return super()._plan(epoch)
         rng = np.random.default_rng([self.seed, epoch])
-        size = 12 if self.batch_size is None else self.batch_size
+        # More than there are cells would only repeat them.
+        size = min(12 if self.batch_size is None else self.batch_size, len(self._classes))
         plan: BatchPlan = balanced_plan(self.lengths, self.buckets, self._classes, size, rng)
         return plan
 

@@ -39,6 +39,11 @@ def prepare_learnable(model: Any, settings: FinetuneSettings) -> None:
     if settings.quantize is not None:
         quantize_dense(backbone, settings.quantize)
     if settings.lora is not None:
+        if settings.freeze_layers == backbone.num_layers:
+            raise ValueError(
+                f"Received lora={settings.lora} and freeze_layers={settings.freeze_layers}, which "
+                "is all blocks: adapters stand in blocks that are not frozen. Freeze fewer."
+            )
         for index in range(settings.freeze_layers, backbone.num_layers):
             block = backbone.get_layer(f"encoder_block_{index}")
             add_lora(block, settings.lora, settings.lora_targets, settings.lora_alpha)

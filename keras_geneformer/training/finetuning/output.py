@@ -47,5 +47,7 @@ def write_output(result: Any, output: str | os.PathLike, vocabulary: Any = None)
                 table.to_csv(partial / f"{name}.csv")
         metrics = dict(result.metrics)
         metrics |= {f"test_{name}": value for name, value in result.test_metrics.items()}
+        # What is not defined (R2 of one cell) is null: JSON has no NaN.
+        metrics = {name: value if value == value else None for name, value in metrics.items()}
         (partial / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         (partial / "run.json").write_text(json.dumps(result.run, indent=2) + "\n")

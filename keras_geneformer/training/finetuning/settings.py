@@ -84,7 +84,8 @@ class FinetuneSettings:
     """What stands for a cell: its `"first"` token, as published, the `"mean"` over its genes, or
     `"cls"`."""
     deterministic: bool = False
-    """Fixed threads and deterministic operations: the same weights to the bit, on CPU."""
+    """Deterministic operations: the same weights to the bit, on one kind of CPU and number of
+    threads."""
     cache: bool | None = None
     """Keep what the frozen blocks give for each cell, so that later epochs do not compute it again.
     None: with frozen blocks, more than one epoch, and at most 4 GB to keep."""

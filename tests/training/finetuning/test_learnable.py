@@ -70,3 +70,8 @@ def test_a_pruned_backbone_is_held_at_zero_until_the_end():
     assert not model.backbone.get_layer("embeddings").trainable_weights
     finish_learnable(model, settings)
     assert all(variable.constraint is None for variable in model.weights)
+
+
+def test_adapters_need_a_block_that_is_not_frozen():
+    with pytest.raises(ValueError, match=r"^Received lora=4 and freeze_layers=2, which is all blo"):
+        prepare_learnable(classifier(), FinetuneSettings(lora=4, freeze_layers=2))
