@@ -173,7 +173,7 @@ def test_dtype(classifier):
         (
             GeneformerCellClassifier,
             "GeneformerCellClassifier.from_preset received num_clases; it takes classes, dtype, "
-            "head_dropout, head_layers, num_classes, pooling, revision.",
+            "head_dropout, head_layers, num_classes, pooling, revision, task.",
         ),
     ],
 )
