@@ -121,7 +121,7 @@ def _scores(row: Any) -> str:
 def _reliance(lead: float, p: float) -> str:
     if math.isnan(p):
         return f"The lead is {lead:.3f} macro-F1; one fold does not tell it from chance."
-    known = "a clear lead" if p < _SURE else "too small a lead to rely on"
+    known = "a clear lead" if p < _SURE else "a lead that these folds do not tell from chance"
     return f"That is {known} ({lead:.3f} macro-F1, {_p(p)})."
 
 

@@ -49,7 +49,7 @@ def test_a_lead_that_chance_may_give_is_not_called_clear():
     words = said(geneformer=OURS, svm=[0.95, 0.80, 0.95, 0.80, 0.95])
     assert words.startswith("Geneformer labels the cells best: macro-F1 0.910")
     assert "Next is svm" in words
-    assert "too small a lead to rely on (0.020 macro-F1, p = 0.77)" in words
+    assert "a lead that these folds do not tell from chance (0.020 macro-F1, p = 0.77)" in words
 
 
 def test_pretraining_is_judged_against_the_best_random_network():
