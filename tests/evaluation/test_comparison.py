@@ -53,7 +53,7 @@ def test_all_methods_are_tested_on_the_same_cells(backbone, cells, trained, tmp_
     assert scores["logistic-regression"] > scores["geneformer"]
     assert found.verdict.startswith("A baseline wins: logistic-regression has")
     assert (tmp_path / "run" / "verdict.txt").read_text().strip() == found.verdict
-    written = pd.read_csv(tmp_path / "run" / "table.csv")
+    written = pd.read_csv(tmp_path / "run" / "table.csv", float_precision="round_trip")
     assert written["macro_f1"].tolist() == found.table["macro_f1"].tolist()
     assert not (tmp_path / "run" / "table.partial.csv").exists()
 

@@ -109,7 +109,7 @@ def test_a_run_that_was_ended_goes_on_at_the_next_fold(backbone, trained, tmp_pa
         found.table.drop(columns="seconds"), whole.table.drop(columns="seconds")
     )
     pd.testing.assert_frame_equal(found.predictions, whole.predictions)
-    written = pd.read_csv(tmp_path / "run" / "folds.csv")
+    written = pd.read_csv(tmp_path / "run" / "folds.csv", float_precision="round_trip")
     assert written["macro_f1"].tolist() == found.table["macro_f1"].tolist()
     assert sorted(path.suffix for path in (tmp_path / "run").iterdir()) == sorted(
         [".json"] * 4 + [".parquet"] * 3 + [".csv"] * 4
