@@ -31,7 +31,8 @@ _COURSE: dict[str, Any] = _ORIGINAL | {
     "default",
 }
 _SETTINGS_ONLY = f"{_PAPER}; settings of the original's notebook on gene classification"
-_OF_OTHER_CELLS: dict[str, Any] = {
+_OF_OTHER_CELLS: dict[str, Any] = _ORIGINAL | {
+    "source": _SETTINGS_ONLY,
     "options": {"folds": 5, "cells_used": None},
     "published_cells": None,
 }
@@ -97,13 +98,7 @@ NOTCH1 = Study(
     replicates="Which genes are central in the network of NOTCH1, and which peripheral.",
     needs=_NEEDS.format("endothelial cells at best"),
     label_key="",
-    **(
-        _ORIGINAL
-        | {
-            "source": _SETTINGS_ONLY,
-            **_OF_OTHER_CELLS,
-        }
-    ),
+    **_OF_OTHER_CELLS,
 )
 
 BIVALENT = Study(
@@ -114,13 +109,7 @@ BIVALENT = Study(
     classes=("bivalent", "lys4_only"),
     needs=_NEEDS.format("embryonic stem cells at best"),
     label_key="",
-    **(
-        _ORIGINAL
-        | {
-            "source": _SETTINGS_ONLY,
-            **_OF_OTHER_CELLS,
-        }
-    ),
+    **_OF_OTHER_CELLS,
 )
 
 TF_RANGE = Study(
@@ -129,13 +118,7 @@ TF_RANGE = Study(
     replicates="Which transcription factors act over long distances, and which near promoters.",
     needs=_NEEDS.format("differentiating cardiomyocytes at best"),
     label_key="",
-    **(
-        _ORIGINAL
-        | {
-            "source": _SETTINGS_ONLY,
-            **_OF_OTHER_CELLS,
-        }
-    ),
+    **_OF_OTHER_CELLS,
 )
 
 GENE_STUDIES = (DOSAGE, DOSAGE_FOCAL, DOSAGE_ORIGINAL, NOTCH1, BIVALENT, TF_RANGE)

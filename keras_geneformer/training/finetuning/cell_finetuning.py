@@ -12,8 +12,6 @@ import pandas as pd
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.models.backbone_of import backbone_of, copy_backbone
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
-from keras_geneformer.models.presets import is_replaceable
-from keras_geneformer.tokenization.publishing import check_destination
 from keras_geneformer.training.distribution import Distribution, connect
 from keras_geneformer.training.finetuning.batches import TargetBatches
 from keras_geneformer.training.finetuning.class_weights import class_weights
@@ -21,7 +19,7 @@ from keras_geneformer.training.finetuning.finetune_result import FinetuneResult
 from keras_geneformer.training.finetuning.held_out import CellReader, HeldOut, calibrated
 from keras_geneformer.training.finetuning.labels import CellLabels, read_labels
 from keras_geneformer.training.finetuning.losses import LOSSES_OF, make_loss
-from keras_geneformer.training.finetuning.output import kept_vocabulary, write_output
+from keras_geneformer.training.finetuning.output import check_output, kept_vocabulary, write_output
 from keras_geneformer.training.finetuning.running import check_stopping, run_finetuning
 from keras_geneformer.training.finetuning.sampling import resample
 from keras_geneformer.training.finetuning.settings import FinetuneSettings
@@ -116,12 +114,7 @@ def finetune_cells(
     check_stopping(chosen, split.validation)
     objective = _objective(labels, split.train, chosen)
     if output is not None:
-        if chosen.lora is not None and not chosen.merge:
-            raise ValueError(
-                "Received output and merge=False: a preset holds no adapters. Leave merge as it "
-                "is, or leave output out and write save_adapters(result.model, path)."
-            )
-        check_destination(output, is_replaceable)
+        check_output(output, chosen)
     given = backbone_of(model_or_preset)
     check_vocabulary(
         cells,

@@ -11,13 +11,12 @@ import pandas as pd
 
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.models.backbone_of import backbone_of, copy_backbone
-from keras_geneformer.models.presets import check_model_vocabulary, is_replaceable
+from keras_geneformer.models.presets import check_model_vocabulary
 from keras_geneformer.tokenization.genes.gene_lists import (
     GeneClasses,
     cells_with_token,
     read_gene_classes,
 )
-from keras_geneformer.tokenization.publishing import check_destination
 from keras_geneformer.training.finetuning.gene_folds import (
     fold_table,
     gene_folds,
@@ -35,6 +34,7 @@ from keras_geneformer.training.finetuning.gene_run import FoldStore, describe_ru
 from keras_geneformer.training.finetuning.gene_scorer import GeneScorer
 from keras_geneformer.training.finetuning.gene_scores import holding
 from keras_geneformer.training.finetuning.gene_training import train_gene_classifier
+from keras_geneformer.training.finetuning.output import check_output
 from keras_geneformer.training.finetuning.settings import FinetuneSettings
 
 _logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def finetune_genes(
             "an AUC of two classes alone."
         )
     if output is not None:
-        check_destination(output, is_replaceable)
+        check_output(output, chosen)
     given = backbone_of(model_or_preset)
     check_model_vocabulary(given, vocabulary)
     check_vocabulary(

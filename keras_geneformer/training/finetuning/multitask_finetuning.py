@@ -15,15 +15,13 @@ from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.data.inference import Forward, compile_forward
 from keras_geneformer.models.backbone_of import backbone_of, copy_backbone
 from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier
-from keras_geneformer.models.presets import is_replaceable
-from keras_geneformer.tokenization.publishing import check_destination
 from keras_geneformer.training.distribution import connect
 from keras_geneformer.training.finetuning.batches import TargetBatches
 from keras_geneformer.training.finetuning.class_weights import class_weights
 from keras_geneformer.training.finetuning.losses import make_loss
 from keras_geneformer.training.finetuning.multitask_prediction import task_scores, task_table
 from keras_geneformer.training.finetuning.multitask_result import MultiTaskResult, write_tasks
-from keras_geneformer.training.finetuning.output import kept_vocabulary
+from keras_geneformer.training.finetuning.output import check_output, kept_vocabulary
 from keras_geneformer.training.finetuning.running import check_stopping, run_finetuning
 from keras_geneformer.training.finetuning.settings import FinetuneSettings
 from keras_geneformer.training.finetuning.task_labels import (
@@ -101,7 +99,7 @@ def finetune_multitask(
     check_stopping(chosen, split.validation)
     losses = _losses(labels, split.train, chosen)
     if output is not None:
-        check_destination(output, is_replaceable)
+        check_output(output, chosen)
     given = backbone_of(model_or_preset)
     check_vocabulary(
         cells,

@@ -9,7 +9,23 @@ from keras_geneformer.models.presets import (
     is_replaceable,
     preset_vocabulary,
 )
-from keras_geneformer.tokenization.publishing import publish_directory
+from keras_geneformer.tokenization.publishing import check_destination, publish_directory
+from keras_geneformer.training.finetuning.settings import FinetuneSettings
+
+
+def check_output(output: str | os.PathLike, settings: FinetuneSettings) -> None:
+    """Refuse, before any training, an output that could not be written after it.
+
+    Raises:
+        ValueError: adapters are to stay apart, which a preset cannot hold.
+        FileExistsError: the directory holds something that is not a preset.
+    """
+    if settings.lora is not None and not settings.merge:
+        raise ValueError(
+            "Received output and merge=False: a preset holds no adapters. Leave merge as it is, or "
+            "leave output out and write save_adapters(result.model, path)."
+        )
+    check_destination(output, is_replaceable)
 
 
 def kept_vocabulary(model_or_preset: Any, vocabulary: Any, backbone: Any) -> Any:

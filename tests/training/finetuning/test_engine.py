@@ -7,6 +7,8 @@ from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 from keras_geneformer.training.finetuning.cell_finetuning import finetune_cells
+from keras_geneformer.training.finetuning.gene_finetuning import finetune_genes
+from keras_geneformer.training.finetuning.multitask_finetuning import finetune_multitask
 from keras_geneformer.training.finetuning.prediction import predict
 
 pytestmark = pytest.mark.tensors
@@ -204,7 +206,13 @@ def test_a_run_repeated_is_the_same_to_the_bit(shallow, cells):
         np.testing.assert_array_equal(first, second)
 
 
-def test_adapters_are_not_lost_in_a_preset(shallow, cells, tmp_path):
-    options = {"lora": 2, "merge": False, "output": tmp_path / "x"}
+@pytest.mark.parametrize("finetune", [finetune_cells, finetune_multitask, finetune_genes])
+def test_adapters_are_not_lost_in_a_preset(shallow, cells, tmp_path, finetune):
+    learnt = {
+        finetune_cells: "cell_type",
+        finetune_multitask: ["cell_type", "donor"],
+        finetune_genes: {"marker": ["GENE1", "GENE2"], "other": ["GENE90", "GENE91"]},
+    }
+    options = {"lora": 2, "merge": False, "output": tmp_path / "x", "progress": False}
     with pytest.raises(ValueError, match=r"^Received output and merge=False: a preset holds no"):
-        finetune_cells(shallow, cells, "cell_type", **options, **TRAINING)
+        finetune(shallow, cells, learnt[finetune], **options)
