@@ -59,7 +59,7 @@ _CONTENTS: dict[str, dict[str, str]] = {
     },
     "analysis": {
         "embed_cells": "cell_embedding",
-        "perturb": "perturbation",
+        "perturb": "perturbation.perturbing",
     },
     "evaluation": {
         "cross_validate": "cross_validation",

@@ -18,13 +18,14 @@ from typing import Any, TextIO
 from keras_geneformer import __version__
 from keras_geneformer.backend import BACKENDS, INFERENCE_BACKENDS, require_backend
 from keras_geneformer.cli import (
-    analysis,
     cells,
     conversion,
     demo,
+    embedding,
     evaluation,
     genes,
     multitask,
+    perturbation,
     pretraining,
     search,
     studies,
@@ -147,7 +148,8 @@ def _parser() -> argparse.ArgumentParser:
         genes,
         search,
         studies,
-        analysis,
+        embedding,
+        perturbation,
         conversion,
     ):
         part.add_verbs(add)

@@ -199,7 +199,7 @@ def _run(directory: Path, seed: int, progress: bool) -> tuple[_Findings, str]:
         findings.tables["umap"] = plotting.umap_coordinates(embedding, seed=seed)
 
     with clock("deleting every gene of a few cells"):
-        from keras_geneformer.analysis.perturbation import perturb
+        from keras_geneformer.analysis.perturbation.perturbing import perturb
 
         chosen = few_cells(labels, test)
         effects = perturb(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_geneformer.analysis.gene_selection import check_presence
+from keras_geneformer.analysis.perturbation.gene_selection import check_presence
 from keras_geneformer.analysis.pooling import check_pooling
 from keras_geneformer.data import compatibility
 from keras_geneformer.data.batch_source import BatchSource

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_geneformer.analysis.perturbation import perturb
+from keras_geneformer.analysis.perturbation.perturbing import perturb
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 

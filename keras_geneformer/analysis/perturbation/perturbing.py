@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from keras_geneformer.analysis.gene_selection import (
+from keras_geneformer.analysis.perturbation.gene_selection import (
     check_presence,
     selected_tokens,
     target_positions,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_geneformer.analysis.perturbation import COLUMNS, deletions, perturb
+from keras_geneformer.analysis.perturbation.perturbing import COLUMNS, deletions, perturb
 from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
 from keras_geneformer.tokenization.cells.dataset import CellDataset

@@ -1,36 +1,16 @@
-"""The verbs that ask a model about cells: `embed` and `perturb`."""
+"""The verb that perturbs genes in cells: `perturb`."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keras_geneformer.cli.output import (
-    MARK,
-    TABLES,
-    file_of,
-    refuse_foreign_h5ad,
-    write_adata,
-    write_table,
-)
+from keras_geneformer.cli.model_options import add_input, add_states
+from keras_geneformer.cli.output import TABLES, file_of, write_table
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Adds `embed` and `perturb`."""
-    embed = add(
-        "embed",
-        _embed,
-        "one vector a cell, from a model's hidden states",
-        "Writes a table with one row a cell, in the order of the dataset: its name, and a column\n"
-        "for each dimension. As .h5ad: obs, and the vectors in obsm['X_geneformer'], for scanpy.",
-        "keras-geneformer embed cells.dataset --model geneformer_v1_10m --output cells.h5ad",
-    )
-    _add_input(embed)
-    embed.add_argument(
-        "--output", required=True, type=file_of(*TABLES, ".h5ad"), help=".parquet, .csv or .h5ad"
-    )
-    _add_states(embed, ("mean", "cls", "first"))
-
+    """Adds `perturb`."""
     perturb = add(
         "perturb",
         _perturb,
@@ -40,7 +20,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "keras-geneformer perturb cells.dataset --model geneformer_v1_10m --genes GATA4,TBX5 "
         "--output effects.parquet",
     )
-    _add_input(perturb)
+    add_input(perturb)
     perturb.add_argument("--output", required=True, type=file_of(*TABLES), help=".parquet or .csv")
     perturb.add_argument("--kind", choices=("delete",), default="delete", help="what is done")
     perturb.add_argument(
@@ -54,52 +34,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--vocabulary",
         help="v1, v2 or a directory: names the genes (default: the vocabulary in the preset)",
     )
-    _add_states(perturb, ("mean", "cls"))
-
-
-def _add_input(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("dataset", help="tokenized cells (from `tokenize`)")
-    verb.add_argument(
-        "--model", "--preset", required=True, help="preset or published checkpoint directory"
-    )
-
-
-def _add_states(verb: argparse.ArgumentParser, poolings: tuple[str, ...]) -> None:
-    verb.add_argument(
-        "--layer",
-        type=int,
-        default=-2,
-        help="after so many encoder blocks, negative from the end (default: %(default)s)",
-    )
-    verb.add_argument(
-        "--pooling", choices=poolings, default="mean", help="over genes (default: %(default)s)"
-    )
-    verb.add_argument("--batch-size", type=int, help="cells a batch (default: as memory allows)")
-
-
-def _embed(options: argparse.Namespace) -> None:
-    from keras_geneformer import CellDataset, embed_cells
-
-    if options.output.suffix == ".h5ad":
-        refuse_foreign_h5ad(options.output)
-    cells = CellDataset.load(options.dataset)
-    embedding = embed_cells(
-        options.model,
-        cells,
-        layer=options.layer,
-        pooling=options.pooling,
-        batch_size=options.batch_size,
-        progress=True,
-    )
-    if options.output.suffix == ".h5ad":
-        from anndata import AnnData
-
-        vectors = embedding.to_numpy()
-        adata = AnnData(obs=cells.obs, obsm={"X_geneformer": vectors}, uns={MARK: "embed"})
-        write_adata(adata, options.output)
-    else:
-        write_table(embedding, options.output)
-    print(f"{len(embedding)} cells x {embedding.shape[1]} dimensions in {options.output}")
+    add_states(perturb, ("mean", "cls"))
 
 
 def _perturb(options: argparse.Namespace) -> None:
