@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 
+from keras_geneformer.cli.model_options import add_input, add_states
 from keras_geneformer.cli.output import (
     MARK,
     TABLES,
