@@ -59,6 +59,7 @@ _CONTENTS: dict[str, dict[str, str]] = {
     },
     "analysis": {
         "embed_cells": "cell_embedding",
+        "embed_states": "state_embedding",
         "perturb": "perturbation.perturbing",
     },
     "evaluation": {
