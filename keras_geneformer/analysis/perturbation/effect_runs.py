@@ -32,7 +32,7 @@ def check_output(output: Path, about: dict[str, Any] | None) -> bool:
         return False
     try:
         found = effects_metadata(output)
-    except ValueError:
+    except (ValueError, FileNotFoundError):
         found = {}
     if "settings" not in found:
         raise FileExistsError(
