@@ -44,7 +44,7 @@ class EffectsWriter:
     Parts are written beside their place and renamed: a kill at any moment loses at most the cells
     of the part that is being collected, and the file in the end is byte for byte that of a run
     that was never stopped. Use it in a `with` statement: where the body fails, what was collected
-    is written, and where there is nothing, nothing is left.
+    is kept for the next run, and where that is nothing, nothing is left.
 
     Args:
         output: the parquet file to write.
@@ -104,7 +104,7 @@ class EffectsWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             # Where the disk failed, it would fail again, and hide what was said of it.
-            if kind is not None and not issubclass(kind, OSError):
+            if self._lock is not None and not (kind and issubclass(kind, OSError)):
                 self._flush()
         finally:
             self.close()
@@ -157,7 +157,8 @@ class EffectsWriter:
         """Let others write here; remove the parts where there are none or all are joined."""
         if self._lock is None:
             return
-        if self.finished or not self._parts:
+        # By what is on disk: parts that could not be read, or are of another run, stay.
+        if self.finished or not any(self._directory.glob("part-*.parquet")):
             shutil.rmtree(self._directory, ignore_errors=True)
         self._lock.close()
         self._lock = None

@@ -94,7 +94,13 @@ def _read_csv(path: Path, columns: list[str], measures: Sequence[str] | None) ->
             f"{', '.join(map(str, names))})"
         )
     text = {name: str for name in COLUMNS if name not in types}
-    table = pd.read_csv(path, dtype=text | types, keep_default_na=False, na_values={"value": [""]})
+    table = pd.read_csv(
+        path,
+        dtype=text | types,
+        keep_default_na=False,
+        na_values={"value": ["", "nan"]},
+        float_precision="round_trip",
+    )
     if measures is not None:
         table = table[table["measure"].isin(measures)].reset_index(drop=True)
     return table[columns]

@@ -1,0 +1,100 @@
+import pandas as pd
+import pytest
+
+from keras_geneformer.analysis.perturbation import effect_parts
+from keras_geneformer.analysis.perturbation.effect_files import EffectsWriter, read_effects
+from keras_geneformer.analysis.perturbation.merging import (
+    effects_to_csv,
+    merge_effects,
+    read_shard,
+    shard_rows,
+)
+
+CELLS = 7
+
+
+def write(path, shard=None, layer=-2):
+    settings = {"layer": layer, "cells_checksum": "c", "shard": shard}
+    with EffectsWriter(path, settings, resume=False) as writer:
+        for row in shard_rows(CELLS, shard):
+            effects = {
+                "cell": f"cell,{row}",
+                "gene": [f"ENSG{number}" for number in range(row)],
+                "token": range(row),
+                "kind": "delete",
+                "measure": "cell_cosine",
+                "state": "original",
+                "value": [1 / (number + 3) for number in range(row)],
+            }
+            writer.add(row, pd.DataFrame(effects))
+        return writer.finish()
+
+
+@pytest.fixture
+def shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(effect_parts, "ROW_GROUP", 4)
+    return [write(tmp_path / f"shard{number}.parquet", [number, 3]) for number in (1, 2, 3)]
+
+
+def test_shards_have_every_cell_once():
+    for cells, number in ((7, 3), (3, 3), (100, 8)):
+        rows = [row for i in range(number) for row in shard_rows(cells, (i + 1, number))]
+        assert rows == list(range(cells))
+    assert shard_rows(4, None) == range(4)
+
+
+def test_merged_shards_are_the_whole_run(tmp_path, shards):
+    whole = write(tmp_path / "whole.parquet")
+    merged = merge_effects(shards[::-1], tmp_path / "all.parquet")
+    assert merged.read_bytes() == whole.read_bytes()
+    again = merge_effects(shards, merged)
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_csv_has_every_digit(tmp_path):
+    whole = write(tmp_path / "whole.parquet")
+    csv = effects_to_csv(whole, tmp_path / "whole.csv")
+    pd.testing.assert_frame_equal(read_effects(csv), read_effects(whole), check_exact=True)
+    effects_to_csv(whole, csv)
+    csv.write_text("a,b\n1,2\n")
+    with pytest.raises(FileExistsError, match=r"whole.csv exists and holds no effects that"):
+        effects_to_csv(whole, csv)
+    assert csv.read_text() == "a,b\n1,2\n"
+
+
+def test_refuses(tmp_path, shards):
+    output = tmp_path / "all.parquet"
+    with pytest.raises(ValueError, match=r"Of 3 shards, 2 is missing; give all files of the run"):
+        merge_effects([shards[0], shards[2]], output)
+    with pytest.raises(ValueError, match=r"shard1.* and .*shard1.* are both shard 1 of 3; expect"):
+        merge_effects([shards[0], shards[0]], output)
+    other = write(tmp_path / "other.parquet", [2, 3], layer=-1)
+    with pytest.raises(ValueError, match=r"other.parquet is of a run with other settings: layer"):
+        merge_effects([shards[0], other], output)
+    other = write(tmp_path / "other.parquet", [2, 4])
+    with pytest.raises(ValueError, match=r"other.parquet is one of 4 shards, and .*shard1.*of 3;"):
+        merge_effects([shards[0], other], output)
+    whole = write(tmp_path / "whole.parquet")
+    with pytest.raises(ValueError, match=r"whole.parquet is no shard of a run; expected files"):
+        merge_effects([whole], output)
+    with pytest.raises(FileNotFoundError, match=r"no effects at .*none.parquet"):
+        merge_effects(tmp_path / "none.parquet", output)
+    with pytest.raises(ValueError, match="No files to merge; expected those of all shards"):
+        merge_effects([], output)
+    with pytest.raises(ValueError, match=r"Effects are merged to parquet, and '.*all.csv' ends"):
+        merge_effects(shards, tmp_path / "all.csv")
+    assert not output.exists()
+    output.write_text("somebody's")
+    with pytest.raises(FileExistsError, match=r"all.parquet exists and holds no effects that pert"):
+        merge_effects(shards, output)
+
+
+def test_refuses_shards():
+    for shard in ((0, 3), (4, 3), (1, 2, 3), "1/3", (1.0, 3)):
+        with pytest.raises(ValueError, match=r"Received shard=.*; expected \(i, n\), the i-th"):
+            shard_rows(9, shard)
+    with pytest.raises(ValueError, match="There are 5 shards for 4 cells; expected one cell or"):
+        shard_rows(4, (1, 5))
+    for text in ("3", "0/2", "3/2", "a/b", "1/2/3"):
+        with pytest.raises(ValueError, match=rf"'{text}' is no shard; expected i/n, as 2/8: the"):
+            read_shard(text)
