@@ -2,21 +2,16 @@
 
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.analysis.pooling import (
-    check_pooling,
-    gene_tokens,
-    pool,
-    pooled_states,
-    special_ids,
-)
-from keras_geneformer.data.compatibility import check_vocabulary
-from keras_geneformer.data.inference import compile_forward, inference_batches, run_batches
-from keras_geneformer.models.backbone_of import backbone_of
+from keras_geneformer.analysis.cell_vectors import CellVectors
+from keras_geneformer.analysis.checksums import cells_checksum, model_checksum
+from keras_geneformer.analysis.embedding_files import EmbeddingWriter
+from keras_geneformer.analysis.embedding_formats import check_output
 
 
 def embed_cells(
@@ -25,14 +20,23 @@ def embed_cells(
     *,
     layer: int = -2,
     pooling: str = "mean",
+    task: str | None = None,
+    dtype: str | None = None,
     batch_size: int | None = None,
     key_added: str = "X_geneformer",
     vocabulary: Any = None,
+    output: str | os.PathLike[str] | None = None,
+    resume: bool = True,
     progress: bool = False,
-) -> pd.DataFrame:
+) -> Any:
     """Embed cells.
 
     No block above `layer` and no head is run.
+
+    With `pooling="attention"`, which needs no training, the weight of a gene is the attention that
+    it receives in the block whose output `layer` is: the weight that the cell's genes give to it
+    as queries, summed over queries and heads, divided by what all genes of the cell receive
+    together. What `<cls>` and `<eos>` give or receive does not count.
 
     Args:
         model_or_preset: a `GeneformerBackbone`, a model on one, or the name or directory of a
@@ -42,38 +46,64 @@ def embed_cells(
         layer: the hidden states taken: after so many encoder blocks, negative from the end. The
             second to last by default (the published package's `emb_layer=-1`).
         pooling: `"mean"` over the cell's genes, never padding, `<cls>` or `<eos>`; `"cls"`, the
-            state of `<cls>`; `"first"`, the state of the first token, whatever it is.
+            state of `<cls>`; `"first"`, the state of the first token, whatever it is;
+            `"attention"`, the mean over genes weighted as above; `"trained_attention"`, by the
+            `AttentionPooling` that a `GeneformerMultiTaskClassifier` was trained with, at
+            `layer=-1`.
+        task: with `"trained_attention"`, the task whose pooling it is; needed where there are
+            several.
+        dtype: what the model computes in: `"float32"`, `"bfloat16"`, or as it was loaded. Vectors
+            are float32, and pooled in float64, in any case.
         batch_size: cells a batch; by default as many as 8192 tokens hold.
         key_added: with an AnnData, the key in `obsm` for the embedding, float32. A cell that the
             tokenizer dropped has a row of NaN there, and False in
             `obs[key_added + "_embedded"]`.
         vocabulary: with an AnnData, the `GeneVocabulary` to tokenize with; that of a given preset
             by default.
+        output: with a `CellDataset`, a path that ends in .parquet, .csv, .h5ad or .zarr. The
+            vectors are then written to it and do not gather in memory; the last two hold obs and
+            `obsm[key_added]`. It appears when it is complete. Until then vectors stand in
+            `<output>.parts/`, from where the same call goes on after a kill.
+        resume: False to begin an output anew.
         progress: show a bar.
 
     Returns:
         (cells, hidden_dim) float32, one row a cell, indexed and ordered as `cells.obs` or
-        `adata.obs`.
+        `adata.obs`; with `output` its path.
 
     Raises:
-        ValueError: the cells are of another vocabulary, too long or none; no such layer or pooling;
-            an AnnData without a vocabulary, or with cell names that are not unique.
+        ValueError: the cells are of another vocabulary, too long or none; no such layer, pooling,
+            task or dtype; an AnnData without a vocabulary, or with cell names that are not unique;
+            an output of another suffix, of an AnnData, or begun with other settings.
+        FileExistsError: the output exists and holds no embedding.
 
     Example:
         >>> from keras_geneformer.testing import synthetic_dataset, tiny_backbone
         >>> embed_cells(tiny_backbone(), synthetic_dataset(5)).shape
         (5, 32)
     """
-    backbone = backbone_of(model_or_preset)
+    reading = {"layer": layer, "pooling": pooling, "task": task, "dtype": dtype}
     if hasattr(cells_or_adata, "token_ids"):
-        return _embed(backbone, cells_or_adata, layer, pooling, batch_size, progress)
+        if output is not None:
+            check_output(output)
+        vectors = CellVectors(model_or_preset, cells_or_adata, batch_size=batch_size, **reading)
+        if output is None:
+            return _embed(vectors, progress)
+        reading["batch_size"] = batch_size
+        return _embed_to_file(vectors, output, key_added, resume, progress, reading)
     adata = cells_or_adata
     if not hasattr(adata, "obsm"):
         raise ValueError(
             f"Received a {type(adata).__name__} of cells; expected a CellDataset or an AnnData."
         )
+    if output is not None:
+        raise ValueError(
+            "Received an AnnData and an output: the embedding goes into adata.obsm. To write a "
+            "file, give the cells as a CellDataset."
+        )
     cells = _tokenize(adata, model_or_preset, vocabulary)
-    embedded = _embed(backbone, cells, layer, pooling, batch_size, progress)
+    vectors = CellVectors(model_or_preset, cells, batch_size=batch_size, **reading)
+    embedded = _embed(vectors, progress)
     dropped = adata.n_obs - len(embedded)
     if dropped:
         warnings.warn(
@@ -87,30 +117,37 @@ def embed_cells(
     return aligned
 
 
-def _embed(
-    backbone: Any,
-    cells: Any,
-    layer: int,
-    pooling: str,
-    batch_size: int | None,
+def _embed(vectors: CellVectors, progress: bool) -> pd.DataFrame:
+    embedding = np.empty((len(vectors.cells), vectors.hidden_dim), dtype=np.float32)
+    for rows, values in vectors.batches(progress):
+        embedding[rows] = values
+    return pd.DataFrame(embedding, index=vectors.cells.obs.index)
+
+
+def _embed_to_file(
+    vectors: CellVectors,
+    output: str | os.PathLike[str],
+    key: str,
+    resume: bool,
     progress: bool,
-) -> pd.DataFrame:
-    model = pooled_states(backbone, layer, pooling)
-    check_vocabulary(
-        cells,
-        backbone.vocabulary_checksum,
-        backbone.vocabulary_size,
-        backbone.max_sequence_length,
-        backbone.special_token_ids,
-    )
-    special = special_ids(cells, backbone)
-    check_pooling(cells, pooling, special)
-    embedding = np.empty((len(cells), backbone.hidden_dim), dtype=np.float32)
-    batches = inference_batches(cells, batch_size, backbone.max_sequence_length)
-    for rows, inputs, states in run_batches(compile_forward(model), batches, progress, "embed"):
-        genes = gene_tokens(inputs["token_ids"], inputs["padding_mask"], special)
-        embedding[rows] = pool(states, genes, pooling)
-    return pd.DataFrame(embedding, index=cells.obs.index)
+    settings: dict[str, Any],
+) -> Path:
+    settings = settings | {
+        "model_checksum": model_checksum(vectors.network),
+        "cells_checksum": cells_checksum(vectors.cells),
+        "batches": len(vectors),
+        "key": key,
+    }
+    obs, dim = vectors.cells.obs, vectors.hidden_dim
+    writer = EmbeddingWriter(output, settings, obs, dim, key, resume)
+    if writer.finished:
+        return Path(output)
+    try:
+        for rows, values in vectors.batches(progress, start=writer.batches):
+            writer.add(rows, values)
+        return writer.finish()
+    finally:
+        writer.close()
 
 
 def _tokenize(adata: Any, model_or_preset: Any, vocabulary: Any) -> Any:

@@ -27,6 +27,7 @@ def embed_states(
     statistic: str = "mean",
     layer: int = -2,
     pooling: str = "mean",
+    dtype: str | None = None,
     batch_size: int | None = None,
     published: bool = False,
     progress: bool = False,
@@ -43,7 +44,7 @@ def embed_states(
         states: the values of the column to embed, in this order; all, sorted, by default.
         statistic: `"mean"`, or `"median"` of each dimension: the mean of the two middle values
             where their number is even.
-        layer, pooling, batch_size: as in `embed_cells`.
+        layer, pooling, dtype, batch_size: as in `embed_cells`.
         published: the median is the lower of two middle values, which is `torch.median` and so
             `get_state_embs` of the published package. (That also draws 1,000 cells of a state at
             most: draw them with `cells.subset`.)
@@ -73,7 +74,12 @@ def embed_states(
     chosen = np.flatnonzero(codes >= 0)
     codes = codes[chosen]
     vectors = CellVectors(
-        model, cells.subset(chosen), layer=layer, pooling=pooling, batch_size=batch_size
+        model,
+        cells.subset(chosen),
+        layer=layer,
+        pooling=pooling,
+        dtype=dtype,
+        batch_size=batch_size,
     )
     if statistic == "mean":
         embedded = _means(vectors, codes, numbers, progress)

@@ -11,15 +11,16 @@ def add_input(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def add_states(verb: argparse.ArgumentParser, poolings: tuple[str, ...]) -> None:
-    """Adds the layer, the pooling and the batch size."""
+def add_states(verb: argparse.ArgumentParser, poolings: tuple[str, ...] | None) -> None:
+    """Adds the layer, the pooling (where there is any) and the batch size."""
     verb.add_argument(
         "--layer",
         type=int,
         default=-2,
         help="after so many encoder blocks, negative from the end (default: %(default)s)",
     )
-    verb.add_argument(
-        "--pooling", choices=poolings, default="mean", help="over genes (default: %(default)s)"
-    )
+    if poolings:
+        verb.add_argument(
+            "--pooling", choices=poolings, default="mean", help="over genes (default: %(default)s)"
+        )
     verb.add_argument("--batch-size", type=int, help="cells a batch (default: as memory allows)")

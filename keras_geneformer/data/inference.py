@@ -19,8 +19,8 @@ def compile_forward(model: Any) -> Forward:
     """Compile a model's forward pass, once for all batch shapes where the backend can.
 
     TensorFlow traces one graph for all shapes (without XLA, which would compile anew for each),
-    JAX jits once a shape, PyTorch runs eagerly without gradients, and OpenVINO compiles once a
-    length, in float32.
+    JAX jits once a shape, PyTorch runs eagerly without gradients, and OpenVINO compiles one graph
+    for all shapes, in float32.
 
     Args:
         model: a Keras model with dict inputs and one output.
@@ -90,7 +90,11 @@ def compile_forward(model: Any) -> Forward:
 
 
 def run_batches(
-    forward: Forward, batches: CellBatches, progress: bool = False, description: str = ""
+    forward: Forward,
+    batches: CellBatches,
+    progress: bool = False,
+    description: str = "",
+    start: int = 0,
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]:
     """Run a compiled model over all batches.
 
@@ -99,13 +103,17 @@ def run_batches(
         batches: without masking.
         progress: show a bar that counts cells.
         description: of the bar.
+        start: the first batch that is run; those before it are counted as done.
 
     Yields:
         For each batch the rows of its cells in the dataset, its inputs, and the model's output as
         float32 numpy.
     """
-    with tqdm(total=len(batches.cells), desc=description, unit="cell", disable=not progress) as bar:
-        for index in range(len(batches)):
+    done = sum(len(batches.rows(index)) for index in range(start))
+    with tqdm(
+        total=len(batches.cells), desc=description, unit="cell", disable=not progress, initial=done
+    ) as bar:
+        for index in range(start, len(batches)):
             inputs = batches[index][0]
             yield batches.rows(index), inputs, forward(inputs)
             bar.update(len(inputs["token_ids"]))

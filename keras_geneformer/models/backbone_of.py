@@ -37,32 +37,35 @@ def copy_backbone(backbone: GeneformerBackbone) -> GeneformerBackbone:
     return copy
 
 
-def backbone_in(backbone: GeneformerBackbone, dtype: str | None) -> GeneformerBackbone:
-    """A backbone that computes in float32 or bfloat16, whatever it was loaded to compute in.
+def model_in(model: Any, dtype: str | None) -> Any:
+    """A model that computes in float32 or bfloat16, whatever it was loaded to compute in.
 
     Args:
-        backbone: a backbone.
+        model: a backbone, or a classifier on one.
         dtype: `"float32"`; `"bfloat16"`, computing in it on float32 weights (Keras's
             `mixed_bfloat16`); None for what it is.
 
     Returns:
-        The backbone itself where it computes so, else a copy.
+        The model itself where it computes so, else a copy.
 
     Raises:
         ValueError: another dtype.
 
     Example:
         >>> from keras_geneformer.testing import tiny_backbone
-        >>> backbone_in(tiny_backbone(), "bfloat16").compute_dtype
+        >>> model_in(tiny_backbone(), "bfloat16").compute_dtype
         'bfloat16'
     """
     policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
     if dtype is None:
-        return backbone
+        return model
     if dtype not in policies:
         raise ValueError(f"Received dtype={dtype!r}; expected 'float32' or 'bfloat16'.")
-    if backbone.compute_dtype == dtype:
-        return backbone
-    copy = type(backbone).from_config(backbone.get_config() | {"dtype": policies[dtype]})
-    copy.set_weights(backbone.get_weights())
+    if backbone_of(model).compute_dtype == dtype:
+        return model
+    config = model.get_config()
+    part = config["backbone"]["config"] if "backbone" in config else config
+    part["dtype"] = policies[dtype]
+    copy = type(model).from_config(config)
+    copy.set_weights(model.get_weights())
     return copy

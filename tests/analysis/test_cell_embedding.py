@@ -74,7 +74,7 @@ def test_refuses(backbone, cells):
     adata.obs_names = ["a", "a"]
     with pytest.raises(ValueError, match="The AnnData's cell names are not unique, so that"):
         embed_cells(backbone, adata, vocabulary=tiny_vocabulary(cls=True))
-    message = r"Received pooling='max'; expected one of mean, cls, first\."
+    message = r"Received pooling='max'; expected one of mean, cls, first, attention, trained_atte"
     with pytest.raises(ValueError, match=message):
         embed_cells(backbone, cells, pooling="max")
     with pytest.raises(ValueError, match=r'Received pooling="cls", but not every cell begins with'):
