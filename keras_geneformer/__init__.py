@@ -61,6 +61,8 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "embed_cells": "cell_embedding",
         "embed_states": "state_embedding",
         "perturb": "perturbation.perturbing",
+        "perturb_merge": "perturbation.merging",
+        "read_effects": "perturbation.effect_reading",
     },
     "evaluation": {
         "cross_validate": "cross_validation",

@@ -130,6 +130,10 @@ def merge_effects(
     return output
 
 
+perturb_merge = merge_effects
+"""The public name."""
+
+
 def effects_to_csv(path: str | os.PathLike, output: str | os.PathLike) -> Path:
     """Write a parquet file of effects as csv, streamed, with every digit of the values.
 
