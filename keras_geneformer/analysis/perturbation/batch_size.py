@@ -8,7 +8,7 @@ from keras_geneformer.backend import require_backend
 from keras_geneformer.data.inference import TOKENS_A_BATCH
 
 TOKENS_ON_AN_ACCELERATOR = 16 * TOKENS_A_BATCH
-"""Tokens in the first batch tried on a GPU or TPU; on CPU more than 8192 tokens only fill memory."""
+"""Tokens in the first batch tried on a GPU or TPU; on a CPU more than 8192 only fill memory."""
 
 _logger = logging.getLogger(__name__)
 
@@ -96,7 +96,5 @@ def has_accelerator() -> bool:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return bool(
-            tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-        )
+        return any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
     return False

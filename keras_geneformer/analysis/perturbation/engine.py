@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_geneformer.analysis.perturbation.batch_size import BatchSize
 from keras_geneformer.backend import require_backend
 from keras_geneformer.data.buckets import bucket_lengths
 
@@ -104,8 +103,8 @@ class VariantEngine:
     def __init__(
         self,
         backbone: Any,
-        layer: int,
         *,
+        layer: int,
         first: bool,
         special: np.ndarray,
         classifier: Any = None,

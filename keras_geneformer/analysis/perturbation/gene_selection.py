@@ -37,7 +37,12 @@ def selected_tokens(
                 f"{', '.join(unknown[:10])}."
             )
     if np.isin(tokens, special).any():
-        raise ValueError(f"Token ids {special.tolist()} are special tokens, which are not deleted.")
+        raise ValueError(f"Token ids {special.tolist()} are special tokens, which are no genes.")
+    tokens = np.asarray(tokens, dtype=np.int64)
+    _, first = np.unique(tokens, return_index=True)
+    if len(first) < len(tokens):
+        twice = genes[int(np.setdiff1d(np.arange(len(tokens)), first)[0])]
+        raise ValueError(f"The gene {twice} is in the list of genes twice; name each once.")
     return tokens
 
 
@@ -76,11 +81,3 @@ def vocabulary_for(model: Any, cells: Any, vocabulary: Any) -> Any:
             f"were tokenized with (checksum {known[:12]}…)."
         )
     return vocabulary
-
-
-def target_positions(ids: np.ndarray, wanted: np.ndarray | None, special: np.ndarray) -> np.ndarray:
-    """Where in a cell stand genes to delete; none where the cell would be left without a gene."""
-    genes = ~np.isin(ids, special)
-    if genes.sum() < 2:
-        return np.empty(0, dtype=np.int64)
-    return np.flatnonzero(genes if wanted is None else genes & np.isin(ids, wanted))

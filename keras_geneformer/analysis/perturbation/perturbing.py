@@ -1,34 +1,41 @@
-"""In silico perturbation: what becomes of a cell's embedding when a gene is taken away."""
+"""In silico perturbation: genes deleted or moved in cells, and how far the cells move."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from keras_geneformer.analysis.perturbation.gene_selection import (
-    check_presence,
-    selected_tokens,
-    target_positions,
-    vocabulary_for,
+from keras_geneformer.analysis.perturbation.batch_size import BatchSize
+from keras_geneformer.analysis.perturbation.cell_effects import COLUMNS, CellEffects
+from keras_geneformer.analysis.perturbation.effect_files import EffectsWriter
+from keras_geneformer.analysis.perturbation.gene_selection import vocabulary_for
+from keras_geneformer.analysis.perturbation.identity import cells_checksum, model_checksum
+from keras_geneformer.analysis.perturbation.model_parts import (
+    class_names,
+    classifier_of,
+    gene_namer,
+    make_engine,
+    state_vectors,
 )
-from keras_geneformer.analysis.pooling import (
-    check_pooling,
-    gene_tokens,
-    pooled_states,
-    special_ids,
+from keras_geneformer.analysis.perturbation.planning import of_shard, planned, sampled
+from keras_geneformer.analysis.perturbation.screening import (
+    ScreenedEffects,
+    check_screen,
+    make_screen,
 )
-from keras_geneformer.backend import require_backend
-from keras_geneformer.data.buckets import bucket_lengths
+from keras_geneformer.analysis.perturbation.states import States
+from keras_geneformer.analysis.pooling import check_pooling, special_ids
 from keras_geneformer.data.compatibility import check_vocabulary
-from keras_geneformer.data.inference import TOKENS_A_BATCH, Forward, compile_forward
 from keras_geneformer.models.backbone_of import backbone_of
 
-KINDS = ("delete",)
-"""The perturbations there are."""
+POOLINGS = ("mean", "cls", "first")
 
-COLUMNS = ["cell", "gene", "token", "kind", "measure", "state", "value"]
+CONTROLS = 10
+"""Deletions computed beside those that a screen puts first."""
 
 
 def perturb(
@@ -37,44 +44,108 @@ def perturb(
     *,
     kind: str = "delete",
     genes: str | Sequence[str | int] = "all",
+    together: bool = False,
+    combination: int = 1,
+    anchor: str | int | None = None,
+    rank_shift: int = 1,
+    quantiles: int = 4,
+    rank: int | None = None,
     layer: int = -2,
     pooling: str = "mean",
+    states: Mapping[str, Any] | States | None = None,
+    classifier: Any = None,
+    affected_genes: bool = False,
+    screen: int | None = None,
+    screen_by: str = "gradient",
+    controls: int | None = None,
+    projections: int | None = None,
+    max_cells: int | None = None,
     batch_size: int | None = None,
     vocabulary: Any = None,
+    output: str | os.PathLike | None = None,
+    shard: tuple[int, int] | None = None,
+    resume: bool = True,
+    published: bool = False,
+    seed: int = 0,
     progress: bool = False,
-) -> pd.DataFrame:
-    """Delete genes from cells, each alone, and measure how far the cell embedding moves.
+) -> pd.DataFrame | Path:
+    """Perturb genes in cells, and measure how far the cells move (Theodoris et al., Nature 2023).
 
-    The deleted gene's token is taken out and all below it move up one rank (Theodoris et al.,
-    Nature 2023). What is measured is the published package's cosine between the perturbed and
-    the original cell. With `pooling="cls"` it is that of the states of `<cls>`. With
-    `pooling="mean"` it is the mean, over the genes that are left, of the cosine between a gene's
-    state after and before, which is not the cosine between the two mean embeddings. It is
-    computed in float64, because the effect of one gene in a long cell is near the rounding of
-    float32. A cell of a single gene is passed over: nothing would be left of it.
+    Kinds: `"delete"` takes the gene's token out, and all below it move up one rank.
+    `"overexpress"` moves it to the front; a gene of a list that a cell lacks is put there, and
+    where the cell is as long as the model, its last gene is dropped, from the cell that it is
+    compared with too. `"inhibit"` and `"activate"` move a gene down or up by `rank_shift` of
+    `quantiles` parts of the ranking, and `"set_rank"` to a rank: see `new_ranks`.
+
+    Passed over are cells of a single gene; cells that lack a gene, unless it is overexpressed
+    (with `together` and `anchor`, lack any of them); cells that a deletion would leave without a
+    gene; and moves of a single gene that stands already where it would go.
+
+    Measures, each a row:
+
+    - `cell_cosine`, state `"original"`: the published cosine between the perturbed and the original
+      cell. With `pooling="cls"` of the states of `<cls>`. With `pooling="mean"` the mean, over the
+      genes of both that were not perturbed, of the cosine between a gene's state after and before,
+      which is not the cosine between the two mean embeddings. 1 means no effect.
+    - `state_shift`, with `states`: the cosine between the cell's embedding (pooled over all of its
+      genes, the perturbed ones too) and the state, after less before.
+    - `log_odds_shift`, `probability_shift`, with `classifier`: for each class, after less before.
+    - `gene_cosine`, with `affected_genes`: for each gene of the cell that was not perturbed, whose
+      id stands in `state`, the cosine between its state after and before.
+    - `screen`, with `screen`: the score of every gene; in `state` whether it is of the `"top"`, a
+      `"control"`, or of the `"rest"`, which are not computed.
+
+    All are computed from differences and in float64, as the effect of one gene in a long cell is
+    near the rounding of float32.
 
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset`.
-        kind: `"delete"`.
+        kind: see above.
         genes: `"all"` genes of each cell, or a list: Ensembl ids or symbols (then `vocabulary` is
-            needed) or token ids. Each is deleted alone, in the cells that have it.
+            needed) or token ids.
+        together: the whole list at once, not each gene alone. Overexpressed, the first of the list
+            comes first.
+        combination: 2 for every pair of the list, 3 for every three, and so on.
+        anchor: a gene perturbed together with each other one, in the cells that have it.
+        rank_shift, quantiles: for `"inhibit"` and `"activate"`.
+        rank: for `"set_rank"`, from 0, the highest.
         layer: hidden states taken; the second to last by default.
         pooling: `"mean"` over genes (as published for V1); `"cls"` (as published for V2);
             `"first"`, the first token, whatever it is.
-        batch_size: variants of a cell a batch; by default as many as 8192 tokens hold.
+        states: `{"obs_key": column, "start": value, "goal": value, "alternatives": [values]}`:
+            cells of the start state are perturbed, and shifts towards each state measured. States
+            are the mean embeddings of their cells among `cells`; or `"vectors"`, a DataFrame of
+            `embed_states`, of the same layer and pooling.
+        classifier: a `GeneformerCellClassifier`, or the name or directory of its preset.
+        affected_genes: tell of every gene: a row for each pair of genes of a cell.
+        screen: compute only so many deletions a cell, those of the highest scores by `screen_by`.
+        screen_by: `"gradient"`, by a few backward passes a cell; `"int8"`, by all deletions in
+            int8 (OpenVINO backend).
+        controls: deletions computed beside those, drawn at random; 10 by default.
+        projections: backward passes of `"gradient"`; see `GradientScreen`.
+        max_cells: perturb at most so many cells, drawn at random by `seed`.
+        batch_size: perturbed copies a batch; by default as many as memory takes.
         vocabulary: the `GeneVocabulary` that names the genes; that of a given preset, or of the
             cells where they carry one, by default. Without any, `gene` is the token as text.
-        progress: show a bar that counts deletions.
+        output: a `.parquet` to stream the effects to, a cell at a time. A run that was stopped goes
+            on where it was; the file is there when all is in it.
+        shard: `(i, n)`: perturb the i-th of n parts of the cells; `perturb_merge` joins the files.
+        resume: go on with what is there of the same run; else begin again.
+        published: draw `max_cells` as the published package does.
+        seed: of what is drawn.
+        progress: show a bar that counts perturbations.
 
     Returns:
-        One row a deletion, by cell and then by rank: `cell` (its name in obs), `gene`, `token`,
-        `kind`, `measure` (`"cell_cosine"`, as above), `state` (`"original"`: what was compared
-        with), `value` (float64; 1 means no effect).
+        A DataFrame, by cell: `cell` (its name in obs), `gene` (several joined by "+"), `token` (-1
+        where there are several), `kind`, `measure`, `state`, `value` (float64). With `output`, its
+        path: `read_effects` reads it.
 
     Raises:
-        ValueError: an unknown kind; a gene that is not in the vocabulary or in none of the cells;
-            gene names without a vocabulary; or whatever `embed_cells` refuses.
+        ValueError: a kind, gene, state, pooling or layer that there is not; a gene that is in none
+            of the cells; arguments that do not go together; nothing to perturb; an output of
+            another run; or whatever `embed_cells` refuses.
+        MemoryError: not even one copy fits on the device.
 
     Example:
         >>> from keras_geneformer.testing import synthetic_dataset, tiny_backbone
@@ -82,12 +153,10 @@ def perturb(
         >>> bool(effects["value"].between(-1, 1).all())
         True
     """
-    if kind not in KINDS:
-        raise ValueError(
-            f"Received kind={kind!r}; the perturbations there are: {', '.join(KINDS)}."
-        )
+    if pooling not in POOLINGS:
+        raise ValueError(f"Received pooling={pooling!r}; expected one of {', '.join(POOLINGS)}.")
+    sizes = BatchSize(batch_size)
     backbone = backbone_of(model)
-    states = pooled_states(backbone, layer, pooling)
     check_vocabulary(
         cells,
         backbone.vocabulary_checksum,
@@ -98,108 +167,129 @@ def perturb(
     special = special_ids(cells, backbone)
     check_pooling(cells, pooling, special)
     vocabulary = vocabulary_for(model, cells, vocabulary)
-    wanted = selected_tokens(genes, vocabulary, special)
-    check_presence(cells, wanted, genes)
-    targets = [target_positions(ids, wanted, special) for ids in _each(cells)]
-    total = sum(len(positions) for positions in targets)
-    if total == 0:
-        raise ValueError("There is nothing to delete: no cell has two genes or more.")
-
-    runner = _Runner(compile_forward(states), special, pooling, batch_size, cells)
-    tables = []
-    with tqdm(total=total, desc=kind, unit="gene", disable=not progress) as bar:
-        for name, ids, positions in zip(cells.obs.index, _each(cells), targets):
-            if not len(positions):
-                continue
-            values = []
-            for cosines in runner.cosines(ids, positions):
-                values.append(cosines)
-                bar.update(len(cosines))
-            table = {"cell": name, "token": ids[positions], "value": np.concatenate(values)}
-            tables.append(pd.DataFrame(table))
-    effects = pd.concat(tables, ignore_index=True)
-    effects["gene"] = _gene_names(effects["token"].to_numpy(), vocabulary)
-    effects["kind"], effects["measure"], effects["state"] = kind, "cell_cosine", "original"
-    return effects[COLUMNS]
-
-
-class _Runner:
-    """Compares a cell without a gene with the cell as it is, many genes a batch."""
-
-    def __init__(
-        self,
-        forward: Forward,
-        special: np.ndarray,
-        pooling: str,
-        batch_size: int | None,
-        cells: Any,
-    ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-        self.forward = forward
-        self.special = special
-        self.pooling = pooling
-        self.batch_size = batch_size
-        # XLA compiles each shape: on JAX variants are padded to one of a few lengths, and batches
-        # to one size. Elsewhere the variants of a cell, all of one length, need no padding.
-        self.buckets = None
-        if require_backend() == "jax":
-            self.buckets = bucket_lengths(np.asarray(cells.lengths))
-
-    def cosines(self, ids: np.ndarray, positions: np.ndarray) -> Iterator[np.ndarray]:
-        """The measure of each deletion, batch by batch, in float64."""
-        original = self._states(ids[None], 1)[0]
-        size = self.batch_size or max(1, TOKENS_A_BATCH // self._padded(len(ids)))
-        for start in range(0, len(positions), size):
-            deleted = positions[start : start + size]
-            variants = deletions(ids, deleted)
-            states = self._states(variants, 1 if self.buckets is None else size)
-            if self.pooling != "mean":
-                yield _cosine(states[:, 0], original[0])
-                continue
-            before = original[deletions(np.arange(len(ids)), deleted)]
-            genes = gene_tokens(variants, np.ones_like(variants), self.special)
-            yield (_cosine(states, before) * genes).sum(axis=1) / genes.sum(axis=1)
-
-    def _states(self, token_ids: np.ndarray, multiple: int) -> np.ndarray:
-        """Hidden states of cells of one length, in float64."""
-        rows, length = token_ids.shape
-        fill = ((0, -rows % multiple), (0, self._padded(length) - length))
-        padding_mask = np.pad(np.ones_like(token_ids), ((0, 0), fill[1]))
-        padding_mask = np.pad(padding_mask, (fill[0], (0, 0)), mode="edge")
-        states = self.forward(
-            {"token_ids": np.pad(token_ids, fill, mode="edge"), "padding_mask": padding_mask}
+    wanted = States.of(states, cells)
+    network = classifier_of(classifier, cells)
+    rows = np.arange(len(cells)) if wanted is None else wanted.rows(cells, wanted.start)
+    rows = sampled(rows, max_cells, seed, published)
+    perturbation = planned(
+        cells.subset(rows),
+        kind=kind,
+        genes=genes,
+        together=together,
+        combination=combination,
+        anchor=anchor,
+        rank_shift=rank_shift,
+        quantiles=quantiles,
+        rank=rank,
+        vocabulary=vocabulary,
+        special=special,
+        max_length=backbone.max_sequence_length,
+        published=published,
+    )
+    check_screen(screen, controls, perturbation)
+    controls = CONTROLS if controls is None else controls
+    counts = np.array([perturbation.count(np.asarray(cells[int(row)])) for row in rows])
+    if not counts.sum():
+        raise ValueError(
+            "There is nothing to perturb: no cell has two genes or more of which one is asked for "
+            "and would move."
         )
-        return states[:rows, :length].astype(np.float64)
+    if screen is not None:
+        counts = np.minimum(counts, screen + controls)
+    rows, counts = of_shard(rows, counts, shard)
 
-    def _padded(self, length: int) -> int:
-        if self.buckets is None:
-            return length
-        return int(self.buckets[np.searchsorted(self.buckets, length)])
+    def run(writer: EffectsWriter | None) -> list[pd.DataFrame]:
+        vectors, names = state_vectors(
+            model, cells, wanted, progress, layer=layer, pooling=pooling, batch_size=batch_size
+        )
+        read = {"layer": layer, "special": special}
+        effects = CellEffects(
+            engine=make_engine(
+                backbone,
+                first=pooling != "mean" and not affected_genes,
+                classifier=network,
+                lengths=np.asarray(cells.lengths)[rows],
+                **read,
+            ),
+            perturbation=perturbation,
+            pooling=pooling,
+            names=gene_namer(vocabulary),
+            batch_size=sizes,
+            states=vectors,
+            state_names=names,
+            classes=class_names(network),
+            affected_genes=affected_genes,
+        )
+        screened = None
+        if screen is not None:
+            if projections is not None:
+                read["projections"] = projections
+            goal = None if vectors is None else vectors[1:2]
+            scorer = make_screen(
+                screen_by,
+                backbone,
+                cells.subset(rows),
+                pooling=pooling,
+                states=goal,
+                seed=seed,
+                **read,
+            )
+            screened = ScreenedEffects(
+                effects=effects, screen=scorer, top=screen, controls=controls, seed=seed
+            )
+        done = np.isin(rows, [] if writer is None else sorted(writer.done()))
+        tables = []
+        with tqdm(
+            total=int(counts.sum()),
+            initial=int(counts[done].sum()),
+            desc=kind,
+            unit="gene",
+            disable=not progress,
+        ) as bar:
+            for row in map(int, rows[~done]):
+                name, ids = str(cells.obs.index[row]), np.asarray(cells[row], dtype=np.int32)
+                if screened is None:
+                    table = effects.of(name, ids, advance=bar.update)
+                else:
+                    table = screened.of(name, ids, row, bar.update)
+                if writer is None:
+                    tables.append(table)
+                else:
+                    writer.add(row, table)
+        return tables
 
-
-def _cosine(states: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Cosine along the last axis."""
-    norms = np.linalg.norm(states, axis=-1) * np.linalg.norm(others, axis=-1)
-    return np.einsum("...d,...d->...", states, np.broadcast_to(others, states.shape)) / norms
-
-
-def deletions(ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """A cell without each of some positions: (positions, tokens - 1).
-
-    Example:
-        >>> import numpy as np
-        >>> deletions(np.array([5, 6, 7]), np.array([0, 2])).tolist()
-        [[6, 7], [5, 6]]
-    """
-    kept = np.arange(len(ids) - 1)
-    return ids[kept + (kept >= np.asarray(positions)[:, None])]
-
-
-def _each(cells: Any) -> Iterator[np.ndarray]:
-    for number in range(len(cells)):
-        yield np.asarray(cells[number], dtype=np.int32)
-
-
-def _gene_names(tokens: np.ndarray, vocabulary: Any) -> np.ndarray:
-    return tokens.astype(str) if vocabulary is None else vocabulary.genes_of(tokens)
+    if output is None:
+        tables = [table for table in run(None) if len(table)]
+        if not tables:
+            return pd.DataFrame(columns=COLUMNS)
+        return pd.concat(tables, ignore_index=True)
+    settings = {
+        "kind": kind,
+        "genes": "all" if perturbation.targets is None else perturbation.targets.tolist(),
+        "together": together,
+        "combination": combination,
+        "anchor": perturbation.anchor,
+        "rank_shift": rank_shift,
+        "quantiles": quantiles,
+        "rank": rank,
+        "layer": layer,
+        "pooling": pooling,
+        "classifier": None if network is None else model_checksum(network),
+        "affected_genes": affected_genes,
+        "screen": screen,
+        "max_cells": max_cells,
+        "published": published,
+        "seed": seed,
+        "states": None if wanted is None else wanted.described(),
+        "model_checksum": model_checksum(backbone),
+        "vocabulary_checksum": getattr(vocabulary, "checksum", None),
+        "cells_checksum": cells_checksum(cells, None if wanted is None else wanted.obs_key),
+        "shard": None if shard is None else list(shard),
+    }
+    if screen is not None:
+        settings |= {"screen_by": screen_by, "controls": controls, "projections": projections}
+    with EffectsWriter(Path(output), settings, resume) as writer:
+        if not writer.finished:
+            run(writer)
+            writer.finish()
+    return Path(output)

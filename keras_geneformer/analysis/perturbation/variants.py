@@ -1,4 +1,4 @@
-"""Which perturbed copies of a cell there are, as views into its tokens; nothing is computed here."""
+"""Which perturbed copies a cell has, as views into its tokens; nothing is computed here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,0 +1,137 @@
+"""What `perturb` is asked for, checked, and which cells it is done to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_geneformer.analysis.perturbation.gene_selection import check_presence, selected_tokens
+from keras_geneformer.analysis.perturbation.kinds import check_kind
+from keras_geneformer.analysis.perturbation.variants import Perturbation
+
+
+def planned(
+    cells: Any,
+    *,
+    kind: str,
+    genes: str | Sequence[str | int],
+    together: bool,
+    combination: int,
+    anchor: str | int | None,
+    rank_shift: int,
+    quantiles: int,
+    rank: int | None,
+    vocabulary: Any,
+    special: np.ndarray,
+    max_length: int,
+    published: bool,
+) -> Perturbation:
+    """The perturbation asked for.
+
+    Args:
+        cells: those perturbed.
+        kind, genes, together, combination, anchor, rank_shift, quantiles, rank, published: as in
+            `perturb`.
+        vocabulary: to find genes by name; or None.
+        special: token ids that are no genes.
+        max_length: tokens of the model.
+
+    Raises:
+        ValueError: arguments that do not go together; a gene that is not in the vocabulary, or,
+            unless it is inserted, in none of the cells.
+    """
+    check_kind(kind, rank_shift, quantiles, rank, published)
+    targets = selected_tokens(genes, vocabulary, special)
+    several = together or combination > 1
+    if several and targets is None:
+        raise ValueError(
+            'Received genes="all" with together=True or a combination: that is every gene of a '
+            "cell, or every pair of them. Give a list of genes, or one gene as the anchor."
+        )
+    if (together and combination > 1) or (several and anchor is not None):
+        raise ValueError(
+            f"Received together={together}, combination={combination} and anchor={anchor!r}; "
+            "expected one of them."
+        )
+    if combination < 1 or (targets is not None and combination > len(targets)):
+        of = "all" if targets is None else len(targets)
+        raise ValueError(
+            f"Received combination={combination} of {of} genes; expected 1 (each alone), 2 for "
+            "pairs, or more, and no more than there are genes."
+        )
+    anchor_token = None
+    if anchor is not None:
+        anchor_token = int(selected_tokens([anchor], vocabulary, special)[0])  # type: ignore[index]
+        check_presence(cells, np.array([anchor_token]), [anchor])
+    if kind != "overexpress":
+        check_presence(cells, targets, genes)
+    return Perturbation(
+        kind=kind,
+        targets=targets,
+        special=special,
+        max_length=max_length,
+        together=together,
+        combination=combination,
+        anchor=anchor_token,
+        rank_shift=rank_shift,
+        quantiles=quantiles,
+        rank=rank,
+    )
+
+
+def sampled(rows: np.ndarray, max_cells: int | None, seed: int, published: bool) -> np.ndarray:
+    """At most so many of some rows, drawn at random, in order.
+
+    Args:
+        rows: to draw from.
+        max_cells: how many; None for all.
+        seed: of the draw.
+        published: draw as the published package does, with its seed of 42.
+
+    Raises:
+        ValueError: `max_cells` below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> sampled(np.arange(100), 3, 0, False).shape
+        (3,)
+    """
+    if max_cells is None:
+        return rows
+    if max_cells < 1:
+        raise ValueError(f"Received max_cells={max_cells}; expected 1 or more.")
+    if len(rows) <= max_cells:
+        return rows
+    order = np.random.default_rng(42 if published else seed).permutation(len(rows))
+    return np.sort(rows[order[:max_cells]])
+
+
+def of_shard(
+    rows: np.ndarray, costs: np.ndarray, shard: tuple[int, int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that fall to one of several machines: a run of them, of about equal cost.
+
+    Args:
+        rows: of all, in order.
+        costs: of each.
+        shard: `(number, of)`, numbers from 1; None for all rows.
+
+    Returns:
+        Rows and their costs.
+
+    Raises:
+        ValueError: no such shard.
+
+    Example:
+        >>> import numpy as np
+        >>> of_shard(np.arange(4), np.array([1, 1, 1, 3]), (2, 2))[0].tolist()
+        [3]
+    """
+    if shard is None:
+        return rows, costs
+    number, of = shard
+    if not 1 <= number <= of:
+        raise ValueError(f"Received shard={number}/{of}; expected 1/{of} to {of}/{of}.")
+    middles = np.cumsum(costs) - np.asarray(costs) / 2
+    shards = np.minimum((middles * of / max(float(np.sum(costs)), 1.0)).astype(np.int64), of - 1)
+    return rows[shards == number - 1], costs[shards == number - 1]
