@@ -59,10 +59,15 @@ _CONTENTS: dict[str, dict[str, str]] = {
     },
     "analysis": {
         "embed_cells": "cell_embedding",
+        "embed_genes": "gene_embedding",
         "embed_states": "state_embedding",
         "perturb": "perturbation.perturbing",
         "perturb_merge": "perturbation.merging",
         "read_effects": "perturbation.effect_reading",
+        "attention_by_gene": "attention.by_gene",
+        "attention_heads": "attention.heads",
+        "attention_rollout": "attention.rollout",
+        "attention_weights": "attention.weights",
     },
     "evaluation": {
         "cross_validate": "cross_validation",

@@ -1,4 +1,4 @@
-"""Shards of a run: which cells each has, and one file of all; and effects as csv."""
+"""Joins the files of the shards of a run to one; and writes effects as csv."""
 
 import os
 import secrets
@@ -21,33 +21,6 @@ from keras_geneformer.analysis.perturbation.effect_reading import effects_metada
 from keras_geneformer.analysis.perturbation.effect_runs import check_output, check_same
 
 _BATCH = 2**16
-
-
-def shard_rows(cells: int, shard: Sequence[int] | None) -> range:
-    """Which cells a shard perturbs: neighbours, as many in each as can be.
-
-    Args:
-        cells: how many there are.
-        shard: (i, n): the i-th of n, from 1; None: all cells.
-
-    Raises:
-        ValueError: no such shard, or more shards than cells.
-
-    Example:
-        >>> [list(shard_rows(5, (number, 2))) for number in (1, 2)]
-        [[0, 1], [2, 3, 4]]
-    """
-    if shard is None:
-        return range(cells)
-    pair = list(shard) if isinstance(shard, (tuple, list)) else []
-    if len(pair) != 2 or not all(isinstance(n, int) for n in pair) or not 1 <= pair[0] <= pair[1]:
-        raise ValueError(
-            f"Received shard={shard!r}; expected (i, n), the i-th of n shards, counted from 1."
-        )
-    number, shards = pair
-    if shards > cells:
-        raise ValueError(f"There are {shards} shards for {cells} cells; expected one cell or more.")
-    return range(cells * (number - 1) // shards, cells * number // shards)
 
 
 def read_shard(text: str) -> tuple[int, int]:

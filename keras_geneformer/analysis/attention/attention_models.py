@@ -1,0 +1,91 @@
+"""Keras models from tokens to sums of attention weights; they share a backbone's weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_geneformer.analysis.attention.reductions import AttentionReduction, WholeAttention
+
+
+def reduction_model(backbone: Any, layers: Sequence[int], special: np.ndarray) -> Any:
+    """Attention received by every token, averaged over the cell's genes as queries.
+
+    Args:
+        backbone: a `GeneformerBackbone`.
+        layers: encoder blocks, from 1.
+        special: token ids that are no genes.
+
+    Returns:
+        A `keras.Model` with float32 output `(batch, layers, heads, length + 5)`: as
+        `AttentionReduction` gives it, every gene of a cell of k genes weighing 1/k as a query. No
+        block above the last layer runs.
+    """
+    inputs = backbone.input
+    weights = _gene_weights(inputs, special)
+    reduced = [
+        AttentionReduction(_attention(backbone, layer), name=f"attention_sums_{layer}")(
+            _entering(backbone, layer), inputs["padding_mask"], weights
+        )
+        for layer in layers
+    ]
+    return keras.Model(inputs, ops.stack(reduced, axis=1), name="attention_sums")
+
+
+def whole_model(backbone: Any, layers: Sequence[int]) -> Any:
+    """All weights of some layers, `(batch, layers, heads, length, length)`; cells unpadded."""
+    whole = [
+        WholeAttention(_attention(backbone, layer), name=f"whole_attention_{layer}")(
+            _entering(backbone, layer)
+        )
+        for layer in layers
+    ]
+    return keras.Model(backbone.input, ops.stack(whole, axis=1), name="whole_attention")
+
+
+def rollout_model(backbone: Any, layer: int, special: np.ndarray, row: str) -> Any:
+    """Attention rollout as its action on one row vector, from the top layer down.
+
+    Args:
+        backbone: a `GeneformerBackbone`.
+        layer: the encoder block whose output is explained, from 1.
+        special: token ids that are no genes.
+        row: `"mean"` over the rows of genes, or `"first"`, the row of the first token.
+
+    Returns:
+        A `keras.Model` with float32 output `(batch, length)`, whose rows sum to 1.
+    """
+    inputs = backbone.input
+    if row == "first":
+        places = ops.cumsum(inputs["token_ids"] * 0 + 1, axis=1)
+        weights = ops.cast(ops.equal(places, 1), "float32")
+    else:
+        weights = _gene_weights(inputs, special)
+    for number in range(layer, 0, -1):
+        attention = AttentionReduction(
+            _attention(backbone, number), statistics=False, name=f"rollout_{number}"
+        )
+        received = attention(_entering(backbone, number), inputs["padding_mask"], weights)
+        weights = 0.5 * weights + 0.5 * ops.mean(received, axis=1)
+    return keras.Model(inputs, weights, name="attention_rollout")
+
+
+def _attention(backbone: Any, layer: int) -> Any:
+    return backbone.get_layer(f"encoder_block_{layer - 1}").attention
+
+
+def _entering(backbone: Any, layer: int) -> Any:
+    """The hidden states that a block takes."""
+    name = "embeddings" if layer == 1 else f"encoder_block_{layer - 2}"
+    return backbone.get_layer(name).output
+
+
+def _gene_weights(inputs: Any, special: np.ndarray) -> Any:
+    """(batch, length) float32: 1/k at each of a cell's k genes, 0 elsewhere."""
+    genes = ops.not_equal(inputs["padding_mask"], 0)
+    for token in special.tolist():
+        genes = ops.logical_and(genes, ops.not_equal(inputs["token_ids"], token))
+    genes = ops.cast(genes, "float32")
+    return genes / ops.sum(genes, axis=1, keepdims=True)
