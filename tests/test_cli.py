@@ -12,7 +12,7 @@ from keras_geneformer.cli import main
 
 VERBS = (
     *("demo", "tokenize", "fit-vocabulary", "pretrain", "finetune-cells"),
-    *("predict", "embed", "perturb", "convert"),
+    *("predict", "embed", "embed-genes", "embed-states", "perturb", "convert"),
     *("cross-validate", "compare", "search", "study", "finetune-genes", "finetune-multitask"),
 )
 
@@ -230,7 +230,7 @@ def test_nothing_of_the_users_is_replaced_and_nothing_is_trained_in_vain(
     counts.write_bytes(files["h5ad"].read_bytes())
     embed = ("embed", files["cells"], "--model", files["model"], "--output")
     assert run(*embed, counts) == 2
-    assert "holds no embedding written by this command" in capsys.readouterr().err
+    assert "holds no embedding written by this package" in capsys.readouterr().err
     assert counts.read_bytes() == files["h5ad"].read_bytes()
     for _ in range(2):
         assert run(*embed, tmp_path / "embedded.h5ad") == 0

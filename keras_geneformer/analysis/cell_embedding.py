@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from keras_geneformer.analysis.cell_vectors import CellVectors
-from keras_geneformer.analysis.checksums import cells_checksum, model_checksum
 from keras_geneformer.analysis.embedding_files import EmbeddingWriter
 from keras_geneformer.analysis.embedding_formats import check_output
+from keras_geneformer.analysis.perturbation.identity import cells_checksum, model_checksum
 
 
 def embed_cells(
