@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_geneformer.layers.normalization import LayerNormalization
+
 
 @keras.saving.register_keras_serializable(package="keras_geneformer")
 class GeneEmbeddings(keras.layers.Layer):
@@ -59,7 +61,7 @@ class GeneEmbeddings(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="token_embedding",
         )
-        self.normalization = keras.layers.LayerNormalization(
+        self.normalization = LayerNormalization(
             epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name="normalization"
         )
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
@@ -100,7 +102,7 @@ class GeneEmbeddings(keras.layers.Layer):
                 f"{self.max_sequence_length} positions. Truncate the cells to "
                 f"{self.max_sequence_length} tokens, or tokenize them with the model's vocabulary."
             )
-        return self.position_table[: ops.shape(token_ids)[1]]
+        return ops.convert_to_tensor(self.position_table)[: ops.shape(token_ids)[1]]
 
     def compute_output_shape(self, token_ids_shape, positions_shape=None):
         """Shape of the embeddings."""

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_geneformer.layers.attention import SelfAttention
 from keras_geneformer.layers.embeddings import normal
+from keras_geneformer.layers.normalization import LayerNormalization
 from keras_geneformer.layers.recomputation import recomputed
 
 
@@ -78,9 +79,7 @@ class EncoderBlock(keras.layers.Layer):
             )
 
         def normalization(name):
-            return keras.layers.LayerNormalization(
-                epsilon=self.layer_norm_epsilon, dtype=policy, name=name
-            )
+            return LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=policy, name=name)
 
         self.attention = SelfAttention(
             num_heads=self.num_heads,
