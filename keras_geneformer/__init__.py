@@ -62,6 +62,7 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "embed_genes": "gene_embedding",
         "embed_states": "state_embedding",
         "perturb": "perturbation.perturbing",
+        "perturbation_stats": "statistics.perturbation_statistics",
         "perturb_merge": "perturbation.merging",
         "read_effects": "perturbation.effect_reading",
         "attention_by_gene": "attention.by_gene",

@@ -1,0 +1,126 @@
+"""Which genes a gene is compared with: those that stand and occur alike."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_geneformer.analysis.statistics.effect_values import GeneValues
+
+
+def matched_groups(rank: np.ndarray, detections: np.ndarray, size: int) -> np.ndarray:
+    """Groups of genes that stand at similar ranks and occur in similarly many cells.
+
+    All genes are halved again and again at the median, along the rank or the detections, whichever
+    still varies more (as quantiles over all genes), while both halves hold more than `size`.
+    Everything a test needs of a gene's peers is then a sum over its group less the gene's own.
+
+    Args:
+        rank: (G,) mean rank of each gene in its cells.
+        detections: (G,) number of cells.
+        size: peers that a gene has at least, where there are so many.
+
+    Returns:
+        (G,) int64 number of each gene's group.
+
+    Example:
+        >>> import numpy as np
+        >>> matched_groups(np.array([0.1, 0.9, 0.2, 0.8]), np.array([9, 9, 9, 9]), 1).tolist()
+        [0, 1, 0, 1]
+    """
+    if size < 1:
+        raise ValueError(f"null_genes is {size}; expected 1 gene or more to compare a gene with.")
+    place = np.column_stack([_quantiles(rank), _quantiles(detections)])
+    groups = np.zeros(len(place), dtype=np.int64)
+    waiting, done = [np.arange(len(place))], 0
+    while waiting:
+        genes = waiting.pop()
+        if len(genes) >= 2 * (size + 1):
+            spread = np.ptp(place[genes], axis=0)
+            along = place[genes, int(spread[1] > spread[0])]
+            order = np.argsort(along, kind="stable")
+            half = len(genes) // 2
+            waiting += [genes[order[half:]], genes[order[:half]]]
+        else:
+            groups[genes] = done
+            done += 1
+    return groups
+
+
+def mean_ranks(values: GeneValues, cells: Any = None) -> np.ndarray:
+    """(G,) mean relative rank of each gene, 0 the front of a cell and 1 its end.
+
+    Args:
+        values: the effects.
+        cells: the `CellDataset` that was perturbed; without it the order of the genes perturbed
+            in each cell is taken, which is that of their ranks, as `perturb` gives it.
+
+    Raises:
+        ValueError: a cell of the effects is not in `cells`, or none of a gene's cells holds it
+            and the effects' order is no rank either (overexpressed genes are taken by it).
+    """
+    if cells is None:
+        return values.mean_of(values.order)
+    rows = _rows_of(values.cells, pd.Index(cells.obs.index.astype(str)), "cells")
+    rank = np.full(len(values.value), np.nan)
+    specials = np.array(sorted(cells.special_tokens.values()), dtype=np.int64)
+    by_cell = np.argsort(values.cell, kind="stable")
+    ends = np.searchsorted(values.cell[by_cell], np.arange(len(rows) + 1))
+    for number, row in enumerate(rows.tolist()):
+        here = by_cell[ends[number] : ends[number + 1]]
+        ids = np.asarray(cells[row], dtype=np.int64)
+        ids = ids[~np.isin(ids, specials)]
+        order = np.argsort(ids, kind="stable")
+        tokens = values.tokens[values.gene[here]]
+        found = np.minimum(np.searchsorted(ids[order], tokens), len(ids) - 1)
+        held = ids[order][found] == tokens
+        rank[here[held]] = (order[found[held]] + 0.5) / len(ids)
+    # A gene that the cell does not hold (overexpressed, or several at once) stands in no place of
+    # it: the order of the table says where it would.
+    rank = np.where(np.isnan(rank), values.order, rank)
+    return values.mean_of(rank)
+
+
+def donors_of(cells: np.ndarray, obs: Any, donor_key: str) -> tuple[np.ndarray, int]:
+    """(C,) int64 number of each cell's donor, and how many donors there are.
+
+    Raises:
+        ValueError: no such column, a cell that obs does not name, one without a donor, or fewer
+            than two donors.
+    """
+    if donor_key not in obs.columns:
+        raise ValueError(
+            f"obs has no column {donor_key!r} for donor_key; its columns are: "
+            f"{', '.join(map(str, obs.columns)) or 'none'}."
+        )
+    rows = _rows_of(cells, pd.Index(obs.index.astype(str)), "obs")
+    donor = obs[donor_key].iloc[rows]
+    if donor.isna().any():
+        raise ValueError(
+            f"{int(donor.isna().sum())} cells have no {donor_key!r}; expected a donor for every "
+            "cell of the effects. Leave these cells out."
+        )
+    codes, names = pd.factorize(donor)
+    if len(names) < 2:
+        raise ValueError(
+            f"All {len(cells)} cells of the effects are of one {donor_key!r}; a test between "
+            "donors needs two or more. Use test='rank-sum' without donor_key."
+        )
+    return np.asarray(codes, dtype=np.int64), len(names)
+
+
+def _rows_of(cells: np.ndarray, index: pd.Index, name: str) -> np.ndarray:
+    if not index.is_unique:
+        twice = index[index.duplicated()][0]
+        raise ValueError(f"{name} names the cell {twice!r} twice; expected every name once.")
+    rows = index.get_indexer(pd.Index(cells))
+    if (rows < 0).any():
+        raise ValueError(
+            f"{int((rows < 0).sum())} of {len(cells)} cells of the effects are not in {name}, "
+            f"{cells[rows < 0][0]!r} for one: expected the cells that were perturbed."
+        )
+    return rows
+
+
+def _quantiles(numbers: np.ndarray) -> np.ndarray:
+    return pd.Series(numbers).rank(pct=True).to_numpy()
