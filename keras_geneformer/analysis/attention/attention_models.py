@@ -10,23 +10,26 @@ from keras import ops
 from keras_geneformer.analysis.attention.reductions import AttentionReduction, WholeAttention
 
 
-def reduction_model(backbone: Any, layers: Sequence[int], special: np.ndarray) -> Any:
+def reduction_model(
+    backbone: Any, layers: Sequence[int], special: np.ndarray, statistics: bool = True
+) -> Any:
     """Attention received by every token, averaged over the cell's genes as queries.
 
     Args:
         backbone: a `GeneformerBackbone`.
         layers: encoder blocks, from 1.
         special: token ids that are no genes.
+        statistics: give those of `AttentionReduction` as well.
 
     Returns:
-        A `keras.Model` with float32 output `(batch, layers, heads, length + 5)`: as
+        A `keras.Model` with float32 output `(batch, layers, heads, length [+ 5])`: as
         `AttentionReduction` gives it, every gene of a cell of k genes weighing 1/k as a query. No
         block above the last layer runs.
     """
     inputs = backbone.input
     weights = _gene_weights(inputs, special)
     reduced = [
-        AttentionReduction(_attention(backbone, layer), name=f"attention_sums_{layer}")(
+        AttentionReduction(_attention(backbone, layer), statistics, name=f"attention_sums_{layer}")(
             _entering(backbone, layer), inputs["padding_mask"], weights
         )
         for layer in layers

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from keras_geneformer.analysis.attention.sums import AttentionSums, sum_attention
-from keras_geneformer.analysis.attention.table_stream import TableStream
 from keras_geneformer.analysis.attention.wanted import (
     asked_of,
     chosen_layers,
     grouped,
     wanted_tokens,
 )
+from keras_geneformer.analysis.table_files import check_table, write_tables
 from keras_geneformer.tokenization.genes.gene_lists import cells_with_token
 
 
@@ -36,8 +36,8 @@ def attention_by_gene(
     In a cell of n tokens a gene receives, of every gene of the cell as a query (itself too), a
     weight; its attention is n times their mean, so that 1 is an even share in short and long cells
     alike. Weights are summed on the device as they arise (an n x n array exists for 128 queries at
-    a time), and sums over cells are of the size (groups, token ids, layers, heads), float64, however
-    many cells there are.
+    a time), and sums over cells are of the size (groups, token ids, layers, heads), float64,
+    however many cells there are.
 
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
@@ -48,7 +48,8 @@ def attention_by_gene(
         by: an obs column: means over the cells of each value. Cells without one are left out.
         batch_size: cells a batch; by default as many as 8192 tokens hold.
         vocabulary: the `GeneVocabulary`; by default that of the cells, or of the preset.
-        output: a .parquet file to write, a layer at a time; its path is returned then.
+        output: a .parquet file to write, a layer at a time, or a .csv file; its path is returned
+            then.
         progress: show a bar.
 
     Returns:
@@ -74,15 +75,20 @@ def attention_by_gene(
     kept, codes, groups = grouped(cells, by)
     held = cells_with_token(kept, asked.backbone.vocabulary_size)
     tokens = wanted_tokens(genes, asked.vocabulary, held)
-    path = None if output is None else TableStream.path_of(output)
-    sums = sum_attention(asked._replace(cells=kept), chosen, codes, groups, batch_size, progress)
+    path = None if output is None else check_table(output)
+    sums = sum_attention(
+        asked._replace(cells=kept),
+        chosen,
+        codes,
+        groups,
+        described=False,
+        batch_size=batch_size,
+        progress=progress,
+    )
     tables = gene_tables(sums, tokens, asked.vocabulary, by)
     if path is None:
         return pd.concat(tables, ignore_index=True)
-    with TableStream(path) as stream:
-        for table in tables:
-            stream.add(table)
-    return path
+    return write_tables(tables, path)
 
 
 def gene_tables(

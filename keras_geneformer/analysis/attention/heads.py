@@ -44,16 +44,16 @@ def attention_heads(
     A gene's attention is that of `attention_by_gene`: its mean over the cells that hold it, 1 being
     an even share. Genes are the observations, not cells, and a rank-sum test asks of every head
     whether those of the class have more (`alternative`); p-values are adjusted over heads by
-    Benjamini and Hochberg (FDR). How much attention a gene receives depends on its rank in the cell,
-    and classes differ in rank; so a second test compares genes of like mean rank alone (tenths of
-    the genes compared; van Elteren).
+    Benjamini and Hochberg (FDR). How much attention a gene receives depends on its rank in the
+    cell, and classes differ in rank; so a second test compares genes of like mean rank alone
+    (tenths of the genes compared; van Elteren).
 
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset` of its vocabulary.
-        gene_classes: a dict of class names to genes, or a table: with a column `label` (or `class`);
-            or `is_tf`, whose "Yes" are the class "transcription factor"; or neither, and all its
-            genes are of one class.
+        gene_classes: a dict of class names to genes, or a table: with a column `label` (or
+            `class`); or `is_tf`, whose "Yes" are the class "transcription factor"; or neither, and
+            all its genes are of one class.
         against: the class that the others are compared with (`"peripheral"`, say); by default all
             genes of the cells that are in no class, "other genes".
         column: the column of the table with the class.
@@ -98,7 +98,14 @@ def attention_heads(
     kept, codes, groups = grouped(cells, by)
     held = cells_with_token(kept, asked.backbone.vocabulary_size)
     genes_in_cells(classes, held, min_cells)
-    sums = sum_attention(asked._replace(cells=kept), chosen, codes, groups, batch_size, progress)
+    sums = sum_attention(
+        asked._replace(cells=kept),
+        chosen,
+        codes,
+        groups,
+        batch_size=batch_size,
+        progress=progress,
+    )
     return head_attention(sums, classes, against, alternative, min_cells, by)
 
 

@@ -1,14 +1,14 @@
 """Attention rollout: how much each gene of a cell flows into what a layer says of it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from keras_geneformer.analysis.attention.attention_models import rollout_model
-from keras_geneformer.analysis.attention.table_stream import TableStream
 from keras_geneformer.analysis.attention.wanted import (
     Asked,
     asked_of,
@@ -17,6 +17,7 @@ from keras_geneformer.analysis.attention.wanted import (
     wanted_tokens,
 )
 from keras_geneformer.analysis.pooling import check_pooling, gene_tokens
+from keras_geneformer.analysis.table_files import check_table, write_tables
 from keras_geneformer.data.inference import compile_forward, inference_batches, run_batches
 from keras_geneformer.tokenization.genes.gene_lists import cells_with_token
 
@@ -87,28 +88,35 @@ def attention_rollout(
     held = cells_with_token(kept, asked.backbone.vocabulary_size)
     tokens = wanted_tokens(genes, asked.vocabulary, held)
     asked = asked._replace(cells=kept)
-    place = "mean" if row == "mean" else "first"
-    stream = None if output is None else TableStream(output)
-    importance = np.zeros((len(groups), asked.backbone.vocabulary_size))
-    ranks, counts = np.zeros_like(importance), np.zeros(importance.shape, np.int64)
-    if stream is None:
-        pieces = _cells(asked, chosen, place, batch_size, progress)
-        for number, ids, found in pieces:
-            _add(importance, ranks, counts, codes[number], ids, found)
+    path = None if output is None else check_table(output, streamed=True)
+    flow = _cells(asked, chosen, "mean" if row == "mean" else "first", batch_size, progress)
+    sums = _Sums.empty(len(groups), asked.backbone.vocabulary_size)
+    if path is None:
+        for number, ids, found in flow:
+            sums.add(codes[number], ids, found)
     else:
-        with stream:
-            waiting: list[pd.DataFrame] = []
-            names = _names(asked.vocabulary, tokens)
-            for number, ids, found in _cells(asked, chosen, place, batch_size, progress):
-                _add(importance, ranks, counts, codes[number], ids, found)
-                cell = str(kept.obs.index[number])
-                waiting.append(_table_of_cell(cell, ids, found, names))
-                if sum(map(len, waiting)) >= _PIECE:
-                    stream.add(pd.concat(waiting, ignore_index=True))
-                    waiting = []
-            if waiting:
-                stream.add(pd.concat(waiting, ignore_index=True))
-    return _gene_table(importance, ranks, counts, tokens, asked.vocabulary, groups, by)
+        names = np.full(asked.backbone.vocabulary_size, None, dtype=object)
+        names[tokens] = asked.vocabulary.genes_of(tokens)
+        write_tables(_tables_of_cells(flow, sums, codes, kept.obs.index, names), path)
+    return _gene_table(sums, tokens, asked.vocabulary, groups, by)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over the cells of each group, (groups, token ids)."""
+
+    importance: np.ndarray
+    ranks: np.ndarray
+    cells: np.ndarray
+
+    @classmethod
+    def empty(cls, *shape: int) -> "_Sums":
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64))
+
+    def add(self, group: int, ids: np.ndarray, importance: np.ndarray) -> None:
+        self.importance[group, ids] += importance
+        self.ranks[group, ids] += np.arange(len(ids))
+        self.cells[group, ids] += 1
 
 
 def _cells(asked: Asked, layer: int, row: str, batch_size: int | None, progress: bool) -> Any:
@@ -124,62 +132,48 @@ def _cells(asked: Asked, layer: int, row: str, batch_size: int | None, progress:
             yield number, inputs["token_ids"][place, chosen], share * lengths[place]
 
 
-def _add(
-    importance: np.ndarray,
-    ranks: np.ndarray,
-    counts: np.ndarray,
-    group: int,
-    ids: np.ndarray,
-    found: np.ndarray,
-) -> None:
-    importance[group, ids] += found
-    ranks[group, ids] += np.arange(len(ids))
-    counts[group, ids] += 1
-
-
-def _names(vocabulary: Any, tokens: np.ndarray) -> np.ndarray:
-    """(V,) id of each gene that is wanted, None of the others."""
-    names = np.full(vocabulary.size, None, dtype=object)
-    names[tokens] = vocabulary.genes_of(tokens)
-    return names
-
-
-def _table_of_cell(
-    cell: str, ids: np.ndarray, found: np.ndarray, names: np.ndarray
-) -> pd.DataFrame:
-    genes = names[ids]
-    wanted = np.flatnonzero(genes != None)  # noqa: E711  (element by element)
-    return pd.DataFrame(
-        {
-            "cell": cell,
-            "ensembl_id": genes[wanted],
-            "token": ids[wanted].astype(np.int64),
-            "rank": wanted,
-            "importance": found[wanted],
-        }
-    )
+def _tables_of_cells(
+    flow: Any, sums: _Sums, codes: np.ndarray, index: Any, names: np.ndarray
+) -> Iterator[pd.DataFrame]:
+    """The table of cells in pieces; adds every cell to the sums on its way."""
+    waiting: list[pd.DataFrame] = []
+    rows = 0
+    for number, ids, found in flow:
+        sums.add(codes[number], ids, found)
+        genes = names[ids]
+        wanted = np.flatnonzero(pd.notna(genes))
+        table = pd.DataFrame(
+            {
+                "cell": str(index[number]),
+                "ensembl_id": genes[wanted],
+                "token": ids[wanted].astype(np.int64),
+                "rank": wanted,
+                "importance": found[wanted],
+            }
+        )
+        waiting.append(table)
+        rows += len(table)
+        if rows >= _PIECE:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting, rows = [], 0
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
 
 
 def _gene_table(
-    importance: np.ndarray,
-    ranks: np.ndarray,
-    counts: np.ndarray,
-    tokens: np.ndarray,
-    vocabulary: Any,
-    groups: list[str],
-    by: str | None,
+    sums: _Sums, tokens: np.ndarray, vocabulary: Any, groups: list[str], by: str | None
 ) -> pd.DataFrame:
     tables = []
     for group, name in enumerate(groups):
-        here = tokens[counts[group, tokens] > 0]
-        cells = counts[group, here]
+        here = tokens[sums.cells[group, tokens] > 0]
+        cells = sums.cells[group, here]
         table = pd.DataFrame(
             {
                 "ensembl_id": vocabulary.genes_of(here),
                 "symbol": vocabulary.symbols_of(here),
-                "importance": importance[group, here] / cells,
+                "importance": sums.importance[group, here] / cells,
                 "cells": cells,
-                "rank": ranks[group, here] / cells,
+                "rank": sums.ranks[group, here] / cells,
             }
         )
         if by is not None:
