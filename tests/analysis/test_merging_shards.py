@@ -7,16 +7,16 @@ from keras_geneformer.analysis.perturbation.merging import (
     effects_to_csv,
     merge_effects,
     read_shard,
-    shard_rows,
 )
 
 CELLS = 7
 
 
 def write(path, shard=None, layer=-2):
+    number, of = shard or (1, 1)
     settings = {"layer": layer, "cells_checksum": "c", "shard": shard}
     with EffectsWriter(path, settings, resume=False) as writer:
-        for row in shard_rows(CELLS, shard):
+        for row in range(CELLS * (number - 1) // of, CELLS * number // of):
             effects = {
                 "cell": f"cell,{row}",
                 "gene": [f"ENSG{number}" for number in range(row)],
@@ -34,13 +34,6 @@ def write(path, shard=None, layer=-2):
 def shards(tmp_path, monkeypatch):
     monkeypatch.setattr(effect_parts, "ROW_GROUP", 4)
     return [write(tmp_path / f"shard{number}.parquet", [number, 3]) for number in (1, 2, 3)]
-
-
-def test_shards_have_every_cell_once():
-    for cells, number in ((7, 3), (3, 3), (100, 8)):
-        rows = [row for i in range(number) for row in shard_rows(cells, (i + 1, number))]
-        assert rows == list(range(cells))
-    assert shard_rows(4, None) == range(4)
 
 
 def test_merged_shards_are_the_whole_run(tmp_path, shards):
@@ -90,11 +83,7 @@ def test_refuses(tmp_path, shards):
 
 
 def test_refuses_shards():
-    for shard in ((0, 3), (4, 3), (1, 2, 3), "1/3", (1.0, 3)):
-        with pytest.raises(ValueError, match=r"Received shard=.*; expected \(i, n\), the i-th"):
-            shard_rows(9, shard)
-    with pytest.raises(ValueError, match="There are 5 shards for 4 cells; expected one cell or"):
-        shard_rows(4, (1, 5))
+    assert read_shard("2/8") == (2, 8)
     for text in ("3", "0/2", "3/2", "a/b", "1/2/3"):
         with pytest.raises(ValueError, match=rf"'{text}' is no shard; expected i/n, as 2/8: the"):
             read_shard(text)
