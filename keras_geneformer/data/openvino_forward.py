@@ -69,6 +69,47 @@ def openvino_graph(model):
     return ov.Model([opset.result(output)], list(parameters.values()))
 
 
+def compile_openvino_function(function):
+    """Compile a function of tensors, in Keras operations, for arrays of any shape.
+
+    Args:
+        function: takes tensors and gives one or several. It is traced at the first call, whose
+            arrays say how many there are, of which rank and which type.
+
+    Returns:
+        A function from arrays to a numpy array, or a tuple of several.
+
+    Example:
+        >>> import numpy as np
+        >>> double = compile_openvino_function(lambda x: 2 * x)  # doctest: +SKIP
+        >>> double(np.ones((1, 3), "float32")).tolist()  # doctest: +SKIP
+        [[2.0, 2.0, 2.0]]
+    """
+    traced = []
+
+    def trace(arrays):
+        import openvino as ov
+        from keras.src.backend.openvino.core import OpenVINOKerasTensor
+        from openvino import opset13 as opset
+
+        parameters = [opset.parameter([-1] * array.ndim, dtype=array.dtype) for array in arrays]
+        outputs = function(*(OpenVINOKerasTensor(parameter.output(0)) for parameter in parameters))
+        several = isinstance(outputs, tuple)
+        outputs = outputs if several else (outputs,)
+        results = [opset.result(output.output) for output in outputs]
+        return compile_graph(ov.Model(results, parameters)), several
+
+    def call(*arrays):
+        arrays = [np.ascontiguousarray(array) for array in arrays]
+        if not traced:
+            traced.extend(trace(arrays))
+        compiled, several = traced
+        outputs = tuple(np.array(output) for output in compiled(arrays).to_tuple())
+        return outputs if several else outputs[0]
+
+    return call
+
+
 def compile_graph(graph):
     """Compile an `openvino.Model` for the CPU, in the precision that its types state."""
     import openvino as ov

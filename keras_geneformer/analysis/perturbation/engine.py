@@ -30,7 +30,7 @@ class Compared(NamedTuple):
 
 
 class Engine(Protocol):
-    """What computes: `VariantEngine`, or `OpenVINOVariants`."""
+    """What computes: `VariantEngine`, or one that quantizes it."""
 
     def original(self, tokens: np.ndarray) -> np.ndarray:
         """Hidden states of a cell, (tokens, hidden_dim) or (1, hidden_dim), float32."""
@@ -80,7 +80,7 @@ def states_model(backbone: Any, layer: int, *, first: bool = False, masked: bool
 
 
 class VariantEngine:
-    """Runs perturbed copies of cells on TensorFlow, JAX or PyTorch.
+    """Runs perturbed copies of cells.
 
     A copy is a row of places in the cell's tokens: its token ids, and the original states that its
     own are compared with, are taken from these on the device. What comes back is three numbers a
@@ -237,6 +237,10 @@ def _compiled(function: Callable[..., Any], models: list[Any]) -> Callable[..., 
                 return function(*(ops.convert_to_tensor(array) for array in arrays))
 
         return eager
+    if backend == "openvino":
+        from keras_geneformer.data.openvino_forward import compile_openvino_function
+
+        return compile_openvino_function(function)
     raise ValueError(
         f"The Keras backend is {backend!r}; expected tensorflow, jax, torch or openvino. Set "
         "KERAS_BACKEND before Keras is imported."

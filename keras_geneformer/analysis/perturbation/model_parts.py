@@ -8,19 +8,7 @@ import numpy as np
 
 from keras_geneformer.analysis.perturbation.states import States
 from keras_geneformer.analysis.state_embedding import embed_states
-from keras_geneformer.backend import require_backend
 from keras_geneformer.data.compatibility import check_vocabulary
-
-
-def make_engine(*args: Any, **options: Any) -> Any:
-    """The engine of the backend, with the arguments of `VariantEngine`."""
-    if require_backend() == "openvino":
-        from keras_geneformer.analysis.perturbation.openvino_variants import OpenVINOVariants
-
-        return OpenVINOVariants(*args, **options)
-    from keras_geneformer.analysis.perturbation.engine import VariantEngine
-
-    return VariantEngine(*args, **options)
 
 
 def classifier_of(classifier: Any, cells: Any) -> Any:

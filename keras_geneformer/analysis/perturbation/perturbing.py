@@ -12,13 +12,13 @@ from tqdm.auto import tqdm
 from keras_geneformer.analysis.perturbation.batch_size import BatchSize
 from keras_geneformer.analysis.perturbation.cell_effects import COLUMNS, CellEffects
 from keras_geneformer.analysis.perturbation.effect_files import EffectsWriter
+from keras_geneformer.analysis.perturbation.engine import VariantEngine
 from keras_geneformer.analysis.perturbation.gene_selection import vocabulary_for
 from keras_geneformer.analysis.perturbation.identity import cells_checksum, model_checksum
 from keras_geneformer.analysis.perturbation.model_parts import (
     class_names,
     classifier_of,
     gene_namer,
-    make_engine,
     state_vectors,
 )
 from keras_geneformer.analysis.perturbation.planning import of_shard, planned, sampled
@@ -204,7 +204,7 @@ def perturb(
         )
         read = {"layer": layer, "special": special}
         effects = CellEffects(
-            engine=make_engine(
+            engine=VariantEngine(
                 backbone,
                 first=pooling != "mean" and not affected_genes,
                 classifier=network,
