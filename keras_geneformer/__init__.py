@@ -63,6 +63,7 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "embed_states": "state_embedding",
         "perturb": "perturbation.perturbing",
         "perturbation_stats": "statistics.perturbation_statistics",
+        "gene_set_enrichment": "statistics.gene_set_enrichment",
         "perturb_merge": "perturbation.merging",
         "read_effects": "perturbation.effect_reading",
         "attention_by_gene": "attention.by_gene",
