@@ -61,11 +61,11 @@ def gene_set_enrichment(
 
     Returns:
         One row a set: `set`; `genes` of it in the table and `unknown`, those of the list that are
-        not; `compared`, those that have genes to be matched with; `auroc`: how often a gene of the set ranks before one it is matched with, with an
-        interval by resampling the set, and the one-sided p of the permutations (at least
-        1 / (permutations + 1)); `top`, `in_top`, `expected_in_top` by the matched genes, their
-        ratio `fold` with an interval (exact binomial), `top_p` by permutations and
-        `hypergeometric_p`, which knows no matching.
+        not; `compared`, those that there are genes to match with; `auroc`: how often a gene of
+        the set ranks before one it is matched with, with an interval by resampling the set, and
+        the one-sided p of the permutations (at least 1 / (permutations + 1)); `top`, `in_top`,
+        `expected_in_top` by the matched genes, their ratio `fold` with an interval (exact
+        binomial), `top_p` by permutations and `hypergeometric_p`, which knows no matching.
 
     Raises:
         FileNotFoundError: there is no such file.
