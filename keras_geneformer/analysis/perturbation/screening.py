@@ -61,8 +61,7 @@ def check_screen(screen: int | None, controls: int | None, perturbation: Perturb
             f"Received screen={screen} and controls={controls}; expected 1 gene or more, and 0 "
             "controls or more."
         )
-    several = perturbation.together or perturbation.combination > 1
-    if perturbation.kind != "delete" or several or perturbation.anchor is not None:
+    if perturbation.kind != "delete" or perturbation.of_sets:
         raise ValueError(
             "A screen scores deletions of single genes: leave screen out with other kinds, with "
             "sets of genes and with an anchor."

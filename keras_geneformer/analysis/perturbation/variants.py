@@ -77,7 +77,7 @@ class Perturbation:
         if self._passes_over(ids, genes):
             return
         present = self._present(ids, genes)
-        if self.together or self.combination > 1 or self.anchor is not None:
+        if self.of_sets:
             yield from self._sets(ids, genes)
             return
         places = present if only is None else np.intersect1d(present, only)
@@ -98,7 +98,15 @@ class Perturbation:
 
     def count(self, ids: np.ndarray) -> int:
         """How many perturbed copies a cell has."""
-        return sum(map(len, self.of(ids)))
+        if not self.of_sets:
+            return sum(map(len, self.of(ids)))
+        genes = np.flatnonzero(~np.isin(ids, self.special))
+        return 0 if self._passes_over(ids, genes) else sum(1 for _ in self._token_sets(ids, genes))
+
+    @property
+    def of_sets(self) -> bool:
+        """Whether several genes are perturbed at once."""
+        return self.together or self.combination > 1 or self.anchor is not None
 
     def _passes_over(self, ids: np.ndarray, genes: np.ndarray) -> bool:
         if len(genes) < 2:
@@ -127,10 +135,7 @@ class Perturbation:
         by_absent: dict[int, list[tuple[int, ...]]] = {}
         for tokens in self._token_sets(ids, genes):
             absent = int((~np.isin(tokens, ids)).sum())
-            if absent and self.kind != "overexpress":
-                continue
-            if self.kind != "delete" or len(genes) > len(tokens):
-                by_absent.setdefault(absent, []).append(tokens)
+            by_absent.setdefault(absent, []).append(tokens)
         for absent, sets in sorted(by_absent.items()):
             if len(ids) + absent > self.max_length:
                 # Each has to make room for itself, and so an original of its own.
@@ -153,21 +158,20 @@ class Perturbation:
         return Variants(tokens, len(kept), length, moves, perturbed)
 
     def _token_sets(self, ids: np.ndarray, genes: np.ndarray) -> Iterator[tuple[int, ...]]:
+        """The genes perturbed at once; those of which a cell keeps none are passed over."""
+        targets = ids[genes] if self.targets is None else self.targets
+        if self.kind != "overexpress":
+            targets = targets[np.isin(targets, ids)]
         if self.anchor is not None:
-            others = ids[genes] if self.targets is None else self.targets
-            for token in others:
-                if token != self.anchor:
-                    yield (self.anchor, int(token))
-        elif self.together:
-            assert self.targets is not None
-            yield tuple(int(token) for token in self.targets)
+            sets: Iterator[tuple[int, ...]] = (
+                (self.anchor, int(token)) for token in targets if token != self.anchor
+            )
         else:
-            assert self.targets is not None
-            targets = self.targets
-            if self.kind != "overexpress":
-                targets = targets[np.isin(targets, ids)]
-            for chosen in combinations(targets, self.combination):
-                yield tuple(int(token) for token in chosen)
+            size = len(targets) if self.together else self.combination
+            sets = (tuple(map(int, chosen)) for chosen in combinations(targets, size))
+        for tokens in sets:
+            if self.kind != "delete" or len(genes) > len(tokens):
+                yield tokens
 
     def _moves(self, places: np.ndarray, total: int, kept: np.ndarray, first: int) -> np.ndarray:
         """One move for each gene of a set, (genes, 2) int32, from where it stands by then."""
