@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from keras_geneformer import __version__
 from keras_geneformer.backend import BACKENDS, INFERENCE_BACKENDS, require_backend
 from keras_geneformer.cli import (
+    attention,
     cells,
     conversion,
     demo,
@@ -150,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         studies,
         embedding,
         perturbation,
+        attention,
         conversion,
     ):
         part.add_verbs(add)

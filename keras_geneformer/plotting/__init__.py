@@ -9,6 +9,12 @@ more classes than colours.
 matplotlib comes with the extra `plot` and is imported at the first picture.
 """
 
+from keras_geneformer.plotting.attention import (
+    attention_by_rank,
+    attention_spread,
+    head_map,
+    rank_matched_heads,
+)
 from keras_geneformer.plotting.cell_maps import (
     embedding_map,
     truth_and_prediction,
@@ -18,16 +24,22 @@ from keras_geneformer.plotting.changes import change_bars
 from keras_geneformer.plotting.class_curves import precision_recall_curves, roc_curves
 from keras_geneformer.plotting.class_scores import class_recall
 from keras_geneformer.plotting.confusion import confusion_matrix
+from keras_geneformer.plotting.gene_effect_heatmap import gene_effect_heatmap
 from keras_geneformer.plotting.gene_folds import fold_roc_curves, score_distribution
 from keras_geneformer.plotting.genes import gene_bars
 from keras_geneformer.plotting.learning import learning_curves
 from keras_geneformer.plotting.losses import loss_curve
 from keras_geneformer.plotting.methods import comparison_bars, fold_scores
+from keras_geneformer.plotting.ranked_genes import ranked_genes
 from keras_geneformer.plotting.reliability import reliability_diagram
 from keras_geneformer.plotting.searches import search_history
+from keras_geneformer.plotting.state_arrows import gene_arrows, state_arrows
 from keras_geneformer.plotting.values import predicted_values
+from keras_geneformer.plotting.volcano import volcano
 
 __all__ = [
+    "attention_by_rank",
+    "attention_spread",
     "change_bars",
     "class_recall",
     "comparison_bars",
@@ -35,15 +47,22 @@ __all__ = [
     "embedding_map",
     "fold_roc_curves",
     "fold_scores",
+    "gene_arrows",
     "gene_bars",
+    "gene_effect_heatmap",
+    "head_map",
     "learning_curves",
     "loss_curve",
     "precision_recall_curves",
     "predicted_values",
+    "rank_matched_heads",
+    "ranked_genes",
     "reliability_diagram",
     "roc_curves",
     "score_distribution",
     "search_history",
+    "state_arrows",
     "truth_and_prediction",
     "umap_coordinates",
+    "volcano",
 ]

@@ -68,9 +68,15 @@ def read_tested_classes(genes: Any, vocabulary: Any, column: str | None = None) 
 
 
 def genes_in_cells(
-    classes: GeneClasses, cells_with_token: np.ndarray, min_cells: int
+    classes: GeneClasses, cells_with_token: np.ndarray, min_cells: int, where: str = ""
 ) -> GeneClasses:
     """The genes that enough cells hold.
+
+    Args:
+        classes: of the list.
+        cells_with_token: (V,) number of cells that hold each token id.
+        min_cells: how many are enough.
+        where: which cells, for the message.
 
     Raises:
         ValueError: too few cells hold any gene of a class.
@@ -79,9 +85,9 @@ def genes_in_cells(
     for number, label in enumerate(classes.classes):
         members = classes.labels == number
         if not (enough[classes.tokens[members]] > 0).any():
-            few = "any of the cells" if min_cells <= 1 else f"{min_cells} cells or more"
+            few = "any of the cells" if min_cells <= 1 else f"as many as {min_cells} of the cells"
             raise ValueError(
-                f"None of the {members.sum()} genes of the class {label!r} is in {few}: "
+                f"None of the {members.sum()} genes of the class {label!r} is in {few}{where}: "
                 f"{', '.join(classes.symbols[members][:10])}."
             )
     return classes.present(enough)

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from keras_geneformer.tokenization.genes.gene_list_report import GeneListReport
-
 SIGNIFICANT = 0.05
 """FDR below which a head is counted."""
 
@@ -34,17 +32,19 @@ class HeadAttention:
             `rank_spread`, the standard deviation of their rank (0.29 where even), these three as
             shares of the cell's length; `tokens_in_use`, the exponential of the entropy of what all
             genes together attend to; `to_special`, the share that goes to special tokens; `cells`.
+        genes: one row a gene that was compared: `ensembl_id`, `symbol`, `gene_class`, `cells`,
+            `rank`, `rank_share`, and `layer_1` and so on, the attention it receives there, mean of
+            heads.
         alternative: of the tests: "greater", "less" or "two-sided".
         cells: how many were run.
-        genes: what the list of classes held, and what was left out.
     """
 
     heads: pd.DataFrame
     ranks: pd.DataFrame
     diversity: pd.DataFrame
+    genes: pd.DataFrame
     alternative: str
     cells: int
-    genes: GeneListReport
 
     def text(self) -> str:
         """The findings, a line each, in plain words."""

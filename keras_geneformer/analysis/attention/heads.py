@@ -96,8 +96,10 @@ def attention_heads(
             f"Received against={against!r}; the classes are {', '.join(classes.classes)}."
         )
     kept, codes, groups = grouped(cells, by)
-    held = cells_with_token(kept, asked.backbone.vocabulary_size)
-    genes_in_cells(classes, held, min_cells)
+    for group, name in enumerate(groups):
+        there = kept if by is None else kept.subset(codes == group)
+        held = cells_with_token(there, asked.backbone.vocabulary_size)
+        genes_in_cells(classes, held, min_cells, "" if by is None else f" of {by} {name!r}")
     sums = sum_attention(
         asked._replace(cells=kept),
         chosen,
@@ -118,11 +120,12 @@ def head_attention(
     by: str | None,
 ) -> HeadAttention:
     """What `attention_heads` returns, from sums over cells."""
-    tests, ranks, spread = [], [], []
+    tests, ranks, spread, received = [], [], [], []
     for group, name in enumerate(sums.groups):
         here = genes_in_cells(classes, sums.gene_cells[group], min_cells)
         places = _heads_of(sums, name, by)
         tests.append(_tests(sums, group, here, against, alternative, places))
+        received.append(_received(sums, group, here, by))
         cells = sums.part_cells[group][:, None, None]
         parts = np.divide(
             sums.parts[group], cells, out=np.full(sums.parts[group].shape, np.nan), where=cells > 0
@@ -146,9 +149,9 @@ def head_attention(
         heads=pd.concat(tests, ignore_index=True),
         ranks=ranked.reset_index(drop=True),
         diversity=pd.concat(spread, ignore_index=True),
+        genes=pd.concat(received, ignore_index=True),
         alternative=alternative,
         cells=int(sums.cells.sum()),
-        genes=classes.report,
     )
 
 
@@ -193,6 +196,29 @@ def _tests(
             )
         )
     return pd.concat(tables, ignore_index=True)
+
+
+def _received(
+    sums: AttentionSums, group: int, classes: GeneClasses, by: str | None
+) -> pd.DataFrame:
+    """A row a gene that was compared, with its attention in every layer, mean of heads."""
+    cells = sums.gene_cells[group, classes.tokens]
+    table = pd.DataFrame(
+        {
+            "ensembl_id": classes.ensembl_ids,
+            "symbol": classes.symbols,
+            "gene_class": np.asarray(classes.classes, dtype=object)[classes.labels],
+            "cells": cells,
+            "rank": sums.ranks[group, classes.tokens] / cells,
+            "rank_share": sums.mean_rank_shares(group, classes.tokens),
+        }
+    )
+    layers = sums.mean_received(group, classes.tokens).mean(axis=2)
+    for number, layer in enumerate(sums.layers):
+        table[f"layer_{layer}"] = layers[:, number]
+    if by is not None:
+        table.insert(0, by, sums.groups[group])
+    return table
 
 
 def _heads_of(sums: AttentionSums, name: str, by: str | None) -> pd.DataFrame:
