@@ -1,0 +1,88 @@
+"""What perturbing one gene does to the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_geneformer.picture_style import (
+    INK,
+    SMALL,
+    TEXT,
+    clipped,
+    empty_picture,
+    write_picture,
+)
+
+_COLUMNS = ("Gene_name", "Affected", "Affected_gene_name", "Cosine_sim_mean")
+
+
+def gene_effect_heatmap(
+    shifts: pd.DataFrame,
+    path: str | Path,
+    *,
+    number: int = 25,
+    title: str = "",
+) -> Path:
+    """Draws how far each gene moves when another is perturbed, for the pairs that move most.
+
+    Args:
+        shifts: the table of `perturbation_stats(method="gene_shifts")`.
+        path: the png to write.
+        number: how many perturbed and affected genes at most: those with the largest means over
+            the genes that are drawn.
+        title: above the picture.
+
+    Returns:
+        `path`. Pairs that no cell holds are left white.
+
+    Raises:
+        ValueError: if a column is missing or there is no affected gene.
+        ImportError: if matplotlib is not installed.
+    """
+    absent = [name for name in _COLUMNS if name not in shifts]
+    if absent:
+        raise ValueError(f"no column {absent} among {list(map(str, shifts.columns))}")
+    pairs = shifts[shifts["Affected"].astype(str) != "cell_emb"]
+    if pairs.empty:
+        raise ValueError("no gene is affected in the table: nothing to draw")
+    moved = pairs.assign(
+        moved=1 - pairs["Cosine_sim_mean"],
+        perturbed=pairs["Gene_name"].astype(str),
+        affected=pairs["Affected_gene_name"].astype(str),
+    )
+    # Genes that share most cells come first: the map of pairs is then nearly full.
+    held = moved.groupby("perturbed")["affected"].nunique()
+    most = held[held >= held.quantile(0.5)].index
+    rows = moved[moved["perturbed"].isin(most)].groupby("perturbed")["moved"].mean()
+    rows = rows.nlargest(number).index
+    chosen = moved[moved["perturbed"].isin(rows)]
+    by_affected = chosen.groupby("affected")["moved"].agg(["mean", "size"])
+    enough = by_affected[by_affected["size"] >= by_affected["size"].quantile(0.5)]
+    columns = enough["mean"].nlargest(number).index
+    grid = (
+        chosen.pivot_table(index="perturbed", columns="affected", values="moved")
+        .reindex(index=rows, columns=columns)
+        .to_numpy(dtype=float)
+    )
+    figure, axes = empty_picture(1.5 + 0.165 * len(rows), title, width=6.2)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    image = axes.imshow(grid, cmap="viridis", aspect="auto", interpolation="nearest")
+    axes.set_xticks(
+        np.arange(len(columns)),
+        [clipped(name, 14) for name in columns],
+        rotation=90,
+        fontsize=SMALL - 1,
+    )
+    axes.set_yticks(np.arange(len(rows)), [clipped(name, 14) for name in rows], fontsize=SMALL - 1)
+    axes.tick_params(length=0)
+    axes.set_xlabel("affected gene", fontsize=TEXT, color=INK)
+    axes.set_ylabel("perturbed gene", fontsize=TEXT, color=INK)
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=SMALL, colors=INK, length=0)
+    bar.ax.ticklabel_format(style="sci", scilimits=(-3, 3), useMathText=True)
+    bar.ax.yaxis.get_offset_text().set_fontsize(SMALL)
+    bar.set_label("1 - cosine", fontsize=SMALL, color=INK)
+    return write_picture(figure, path)
