@@ -13,7 +13,7 @@ from keras_geneformer.cli import main
 VERBS = (
     *("demo", "tokenize", "fit-vocabulary", "pretrain", "finetune-cells"),
     *("predict", "embed", "embed-genes", "embed-states", "perturb", "perturb-merge", "convert"),
-    "attention",
+    *("attention", "perturb-stats"),
     *("cross-validate", "compare", "search", "study", "finetune-genes", "finetune-multitask"),
 )
 

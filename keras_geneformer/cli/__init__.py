@@ -27,6 +27,7 @@ from keras_geneformer.cli import (
     genes,
     multitask,
     perturbation,
+    perturbation_stats,
     pretraining,
     search,
     studies,
@@ -151,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         studies,
         embedding,
         perturbation,
+        perturbation_stats,
         attention,
         conversion,
     ):
