@@ -110,6 +110,27 @@ def compile_openvino_function(function):
     return call
 
 
+def graph_as_model(graph):
+    """An `openvino.Model` as something to call where a `keras.Model` is called.
+
+    Args:
+        graph: with named inputs and one output, as `openvino_graph` makes it. Each call copies it.
+
+    Returns:
+        A function from a dict of Keras tensors to the output as a Keras tensor.
+    """
+    from keras.src.backend.openvino.core import OpenVINOKerasTensor, get_ov_output
+
+    def model(inputs, training=False):
+        copy = graph.clone()
+        for parameter in copy.get_parameters():
+            tensor = get_ov_output(inputs[parameter.output(0).get_any_name()])
+            parameter.output(0).replace(tensor)
+        return OpenVINOKerasTensor(copy.get_results()[0].input_value(0))
+
+    return model
+
+
 def compile_graph(graph):
     """Compile an `openvino.Model` for the CPU, in the precision that its types state."""
     import openvino as ov

@@ -98,6 +98,8 @@ class VariantEngine:
         special: token ids that are no genes.
         classifier: a `GeneformerCellClassifier` whose scores are wanted too.
         lengths: of all cells.
+        network: what gives the states in place of the backbone: called as the `keras.Model` that
+            `states_model` makes.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class VariantEngine:
         special: np.ndarray,
         classifier: Any = None,
         lengths: np.ndarray,
+        network: Any = None,
     ) -> None:
         self.first = first
         self.special = special
@@ -118,7 +121,7 @@ class VariantEngine:
             longest = backbone.max_sequence_length
             self.buckets = np.union1d(bucket_lengths(np.asarray(lengths)), [longest])
         masked = self.buckets is not None
-        model = states_model(backbone, layer, first=first, masked=masked)
+        model = network or states_model(backbone, layer, first=first, masked=masked)
         self._compare = _compiled(_comparison(model, first, masked), [model])
         self._states = _compiled(_forward(model, masked), [model])
         self._scores = None
