@@ -58,6 +58,7 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "predict_tasks": "finetuning.multitask_prediction",
     },
     "analysis": {
+        "batch_effects": "batch_effects",
         "embed_cells": "cell_embedding",
         "embed_genes": "gene_embedding",
         "embed_states": "state_embedding",
@@ -70,6 +71,7 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "attention_heads": "attention.heads",
         "attention_rollout": "attention.rollout",
         "attention_weights": "attention.weights",
+        "gene_network": "networks",
     },
     "evaluation": {
         "cross_validate": "cross_validation",

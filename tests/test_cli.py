@@ -12,7 +12,16 @@ from keras_geneformer.cli import main
 
 VERBS = (
     *("demo", "tokenize", "fit-vocabulary", "pretrain", "finetune-cells"),
-    *("predict", "embed", "embed-genes", "embed-states", "perturb", "perturb-merge", "convert"),
+    *(
+        "predict",
+        "embed",
+        "embed-genes",
+        "embed-states",
+        "batch-effects",
+        "perturb",
+        "perturb-merge",
+        "convert",
+    ),
     *("attention", "perturb-stats"),
     *("cross-validate", "compare", "search", "study", "finetune-genes", "finetune-multitask"),
 )

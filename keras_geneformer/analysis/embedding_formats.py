@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,10 @@ def _write_zarr(
     import anndata
     import zarr
 
-    anndata.AnnData(obs=obs, uns={MARK: note}).write_zarr(path)
+    with warnings.catch_warnings():
+        # anndata's news about its default format, which zarr 2 and 3 both read.
+        warnings.filterwarnings("ignore", "Writing zarr v2 data", UserWarning)
+        anndata.AnnData(obs=obs, uns={MARK: note}).write_zarr(path)
     group = zarr.open_group(str(path), mode="r+", use_consolidated=False)["obsm"]
     # zarr 2 has the second name alone.
     make = getattr(group, "create_array", None) or group.create_dataset

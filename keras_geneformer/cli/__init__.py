@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from keras_geneformer import __version__
 from keras_geneformer.backend import BACKENDS, INFERENCE_BACKENDS, require_backend
 from keras_geneformer.cli import (
+    batch_effects,
     attention,
     cells,
     conversion,
@@ -26,6 +27,7 @@ from keras_geneformer.cli import (
     evaluation,
     genes,
     multitask,
+    networks,
     perturbation,
     perturbation_stats,
     pretraining,
@@ -151,9 +153,11 @@ def _parser() -> argparse.ArgumentParser:
         search,
         studies,
         embedding,
+        batch_effects,
         perturbation,
         perturbation_stats,
         attention,
+        networks,
         conversion,
     ):
         part.add_verbs(add)

@@ -29,7 +29,9 @@ from keras_geneformer.plotting.gene_folds import fold_roc_curves, score_distribu
 from keras_geneformer.plotting.genes import gene_bars
 from keras_geneformer.plotting.learning import learning_curves
 from keras_geneformer.plotting.losses import loss_curve
+from keras_geneformer.plotting.measures import measure_table
 from keras_geneformer.plotting.methods import comparison_bars, fold_scores
+from keras_geneformer.plotting.networks import module_matrix, network_map
 from keras_geneformer.plotting.ranked_genes import ranked_genes
 from keras_geneformer.plotting.reliability import reliability_diagram
 from keras_geneformer.plotting.searches import search_history
@@ -53,6 +55,9 @@ __all__ = [
     "head_map",
     "learning_curves",
     "loss_curve",
+    "module_matrix",
+    "network_map",
+    "measure_table",
     "precision_recall_curves",
     "predicted_values",
     "rank_matched_heads",
