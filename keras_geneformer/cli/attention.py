@@ -21,7 +21,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "what each head of a model attends to: classes of genes, ranks, single genes",
         "With --gene-classes, a directory: attention.txt (the findings in words); heads.csv (the\n"
         "attention of each head to genes of a class against others: AUC, rank-sum p, FDR over\n"
-        "heads, and the same among genes of like rank); ranks.csv (attention by rank in the cell),\n"
+        "heads, and the same among genes of like rank); ranks.csv (attention by rank in cells),\n"
         "diversity.csv (how spread each head's attention is), genes.csv, rollout.csv (importance\n"
         "of genes through all layers), and pictures.\n"
         "Without, one table: a row a layer, head and gene, with the mean attention it receives.\n"
