@@ -18,8 +18,8 @@ from typing import Any, TextIO
 from keras_geneformer import __version__
 from keras_geneformer.backend import BACKENDS, INFERENCE_BACKENDS, require_backend
 from keras_geneformer.cli import (
-    batch_effects,
     attention,
+    batch_effects,
     cells,
     conversion,
     demo,
