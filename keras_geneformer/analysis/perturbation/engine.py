@@ -79,6 +79,23 @@ def states_model(backbone: Any, layer: int, *, first: bool = False, masked: bool
     return keras.Model(inputs, x, name=f"states_{blocks}")
 
 
+def engine_for(backbone: Any, *, classifier: Any, lengths: np.ndarray, **options: Any) -> Engine:
+    """An engine with the arguments of `VariantEngine`.
+
+    One that is compiled is kept with the backbone, for the next run on it; but not on openvino,
+    where what is compiled holds the weights of that moment.
+    """
+    if classifier is not None or require_backend() == "openvino":
+        return VariantEngine(backbone, classifier=classifier, lengths=lengths, **options)
+    # Kept out of Keras's sight, which would look for layers in it.
+    kept = vars(backbone).setdefault("_variant_engines", {})
+    key = (options["layer"], options["first"], *map(int, options["special"]))
+    if key not in kept:
+        kept[key] = VariantEngine(backbone, lengths=lengths, **options)
+    kept[key].expect(lengths)
+    return kept[key]
+
+
 class VariantEngine:
     """Runs perturbed copies of cells.
 
@@ -116,10 +133,9 @@ class VariantEngine:
         self.first = first
         self.special = special
         self.hidden_dim = backbone.hidden_dim
-        self.buckets = None
-        if require_backend() == "jax":
-            longest = backbone.max_sequence_length
-            self.buckets = np.union1d(bucket_lengths(np.asarray(lengths)), [longest])
+        self.longest = backbone.max_sequence_length
+        self.buckets: np.ndarray | None = None
+        self.expect(lengths)
         masked = self.buckets is not None
         model = network or states_model(backbone, layer, first=first, masked=masked)
         self._compare = _compiled(_comparison(model, first, masked), [model])
@@ -127,6 +143,11 @@ class VariantEngine:
         self._scores = None
         if classifier is not None:
             self._scores = _compiled(_forward(classifier, True), [classifier])
+
+    def expect(self, lengths: np.ndarray) -> None:
+        """Choose the lengths to pad to, where shapes are compiled, for cells of these lengths."""
+        if require_backend() == "jax":
+            self.buckets = np.union1d(bucket_lengths(np.asarray(lengths)), [self.longest])
 
     def original(self, tokens: np.ndarray) -> np.ndarray:
         """Hidden states of a cell, (tokens, hidden_dim) or (1, hidden_dim), float32."""
@@ -220,7 +241,15 @@ def _compiled(function: Callable[..., Any], models: list[Any]) -> Callable[..., 
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, reduce_retracing=True)
+        arguments = (
+            tf.TensorSpec([None], "int32"),
+            tf.TensorSpec([None, None], "int32"),
+            tf.TensorSpec([None], "int32"),
+            tf.TensorSpec([None, None], "float32"),
+            tf.TensorSpec([None], "float32"),
+        )
+        number = function.__code__.co_argcount
+        return tf.function(function, input_signature=arguments[:number])
     if backend == "jax":
         import jax
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from keras_geneformer.analysis.perturbation.batch_size import BatchSize
 from keras_geneformer.analysis.perturbation.cell_effects import COLUMNS, CellEffects
 from keras_geneformer.analysis.perturbation.effect_files import EffectsWriter
-from keras_geneformer.analysis.perturbation.engine import VariantEngine
+from keras_geneformer.analysis.perturbation.engine import engine_for
 from keras_geneformer.analysis.perturbation.gene_selection import vocabulary_for
 from keras_geneformer.analysis.perturbation.identity import cells_checksum, model_checksum
 from keras_geneformer.analysis.perturbation.model_parts import (
@@ -204,7 +204,7 @@ def perturb(
         )
         read = {"layer": layer, "special": special}
         effects = CellEffects(
-            engine=VariantEngine(
+            engine=engine_for(
                 backbone,
                 first=pooling != "mean" and not affected_genes,
                 classifier=network,
