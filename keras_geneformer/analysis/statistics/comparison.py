@@ -8,9 +8,11 @@ import pandas as pd
 
 from keras_geneformer.analysis.statistics.effect_values import GeneValues, gene_values
 from keras_geneformer.analysis.statistics.matched_genes import (
+    beside_ranks,
     donors_of,
     matched_groups,
-    mean_ranks,
+    ranks_in_cells,
+    without_outliers,
 )
 from keras_geneformer.analysis.statistics.peer_tests import TESTS, peer_table
 from keras_geneformer.analysis.statistics.precision_noise import noise_floors
@@ -88,17 +90,21 @@ class Comparison:
 
         A single gene has no peers, and is compared with zero.
         """
-        ranks = mean_ranks(values, self.cells)
-        groups = None
-        if self.null == "all":
-            groups = np.zeros(len(values), dtype=np.int64)
-        elif self.null == "matched":
-            groups = matched_groups(ranks, values.detections, self.null_genes)
-        if len(values) == 1:
-            groups = None
+        ranks = ranks_in_cells(values, self.cells)
         donors = self.donors(values)
-        table = peer_table(values, groups, donors=donors, test=self.test, level=self.level)
-        table["mean_rank"] = ranks
+        groups, peer, compared = None, None, values
+        if self.null != "zero" and len(values) > 1:
+            groups = np.zeros(len(values), dtype=np.int64)
+            peer = np.ones(len(values), dtype=bool)
+        if self.null == "matched" and groups is not None and peer is not None:
+            mean_ranks = values.mean_of(ranks)
+            groups = matched_groups(mean_ranks, values.detections, self.null_genes)
+            first = values.with_values(beside_ranks(values, ranks, groups, peer))
+            peer = without_outliers(first.means, groups)
+            compared = values.with_values(beside_ranks(values, ranks, groups, peer))
+        table = peer_table(compared, groups, peer, donors=donors, test=self.test, level=self.level)
+        table["null_mean"] += values.means - compared.means
+        table["mean_rank"] = values.mean_of(ranks)
         if self.noise is not None:
             rows = self.noise[self.noise["state"] == state]
             floor = noise_floors(values, gene_values(rows) if len(rows) else None)

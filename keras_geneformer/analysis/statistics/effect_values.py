@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,10 @@ class GeneValues:
     def means(self) -> np.ndarray:
         """(G,) float64: the mean value of each gene."""
         return self.mean_of(self.value)
+
+    def with_values(self, value: np.ndarray) -> "GeneValues":
+        """The same genes and cells with (N,) other numbers."""
+        return replace(self, value=value)
 
     def mean_of(self, values: np.ndarray) -> np.ndarray:
         """(G,) float64: the mean over each gene of (N,) numbers."""

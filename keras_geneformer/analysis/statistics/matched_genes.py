@@ -47,20 +47,20 @@ def matched_groups(rank: np.ndarray, detections: np.ndarray, size: int) -> np.nd
     return groups
 
 
-def mean_ranks(values: GeneValues, cells: Any = None) -> np.ndarray:
-    """(G,) mean relative rank of each gene, 0 the front of a cell and 1 its end.
+def ranks_in_cells(values: GeneValues, cells: Any = None) -> np.ndarray:
+    """(N,) relative rank of each value's gene in its cell, 0 the front and 1 the end.
 
     Args:
         values: the effects.
         cells: the `CellDataset` that was perturbed; without it the order of the genes perturbed
-            in each cell is taken, which is that of their ranks, as `perturb` gives it.
+            in each cell is taken, which is that of their ranks, as `perturb` gives it. So it is
+            for what a cell does not hold: overexpressed genes, or several at once.
 
     Raises:
-        ValueError: a cell of the effects is not in `cells`, or none of a gene's cells holds it
-            and the effects' order is no rank either (overexpressed genes are taken by it).
+        ValueError: a cell of the effects is not in `cells`.
     """
     if cells is None:
-        return values.mean_of(values.order)
+        return values.order
     rows = _rows_of(values.cells, pd.Index(cells.obs.index.astype(str)), "cells")
     rank = np.full(len(values.value), np.nan)
     specials = np.array(sorted(cells.special_tokens.values()), dtype=np.int64)
@@ -75,10 +75,53 @@ def mean_ranks(values: GeneValues, cells: Any = None) -> np.ndarray:
         found = np.minimum(np.searchsorted(ids[order], tokens), len(ids) - 1)
         held = ids[order][found] == tokens
         rank[here[held]] = (order[found[held]] + 0.5) / len(ids)
-    # A gene that the cell does not hold (overexpressed, or several at once) stands in no place of
-    # it: the order of the table says where it would.
-    rank = np.where(np.isnan(rank), values.order, rank)
-    return values.mean_of(rank)
+    return np.where(np.isnan(rank), values.order, rank)
+
+
+def beside_ranks(
+    values: GeneValues, rank: np.ndarray, groups: np.ndarray, peer: np.ndarray
+) -> np.ndarray:
+    """(N,) the values less what the gene's peers show at the same ranks.
+
+    In each group a parabola over ranks is fitted to the peers' values, without the gene's own:
+    within a group too, genes that stand higher move a cell more.
+
+    Args:
+        values: the effects.
+        rank: (N,) `ranks_in_cells`.
+        groups: (G,) `matched_groups`.
+        peer: (G,) bool: genes that others are compared with.
+    """
+    x = 2 * rank - 1
+    scale = float(np.abs(values.value).max()) or 1.0
+    y = values.value / scale
+    # Sums of x^k for the normal equations of each gene, k up to 4, and of x^k y, k up to 2.
+    sums = [np.bincount(values.gene, x**k, minlength=len(values)) * peer for k in range(5)]
+    own_left = np.stack(sums, axis=1)[:, np.add.outer(range(3), range(3))]
+    own_right = np.stack(
+        [np.bincount(values.gene, x**k * y, minlength=len(values)) * peer for k in range(3)], axis=1
+    )
+    left = np.zeros((groups.max() + 1, 3, 3))
+    right = np.zeros((groups.max() + 1, 3))
+    np.add.at(left, groups, own_left)
+    np.add.at(right, groups, own_right)
+    # Where few ranks occur a parabola is not determined: a small ridge holds it.
+    rest = left[groups] - own_left
+    rest += (1e-6 * rest[:, :1, :1] + 1e-12) * np.diag([0.0, 1.0, 1.0]) + 1e-12 * np.eye(3)
+    coefficients = np.linalg.solve(rest, (right[groups] - own_right)[..., None])[..., 0]
+    constant, slope, bend = (coefficients[values.gene, k] for k in range(3))
+    return values.value - scale * (constant + x * (slope + x * bend))
+
+
+def without_outliers(means: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(G,) bool: genes whose mean lies within 3 robust deviations of the median of their group.
+
+    The others are no null for anybody: hits would hide one another.
+    """
+    table = pd.DataFrame({"mean": means, "group": groups})
+    distance = (table["mean"] - table.groupby("group")["mean"].transform("median")).abs()
+    deviation = 1.4826 * distance.groupby(groups).transform("median")
+    return ((distance <= 3 * deviation) | (deviation == 0)).to_numpy()
 
 
 def donors_of(cells: np.ndarray, obs: Any, donor_key: str) -> tuple[np.ndarray, int]:

@@ -92,7 +92,12 @@ def impact_of_pairs(
     if comparison is not None:
         donors = comparison.donors(genes)
         tested = peer_table(
-            values["beyond"], None, donors=donors, test=comparison.test, level=comparison.level
+            values["beyond"],
+            None,
+            None,
+            donors=donors,
+            test=comparison.test,
+            level=comparison.level,
         )
         result["Combo_minus_sum_pval"] = tested.pop("p")
         result["Combo_minus_sum_FDR"] = comparison.fdr(result["Combo_minus_sum_pval"], genes)

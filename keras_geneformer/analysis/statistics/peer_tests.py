@@ -8,7 +8,12 @@ from scipy import stats
 
 from keras_geneformer.analysis.statistics.effect_values import GeneValues
 from keras_geneformer.analysis.statistics.mixed_model import random_intercepts
-from keras_geneformer.analysis.statistics.rank_sums import midranks, rank_sum_p, signed_rank_p
+from keras_geneformer.analysis.statistics.rank_sums import (
+    midranks,
+    rank_sum_p,
+    signed_rank_p,
+    smaller_in_group,
+)
 
 TESTS = ("rank-sum", "donor-means", "donor-ranks", "mixed-model")
 
@@ -16,16 +21,18 @@ TESTS = ("rank-sum", "donor-means", "donor-ranks", "mixed-model")
 def peer_table(
     values: GeneValues,
     groups: np.ndarray | None,
+    peer: np.ndarray | None,
     *,
     donors: tuple[np.ndarray, int] | None = None,
     test: str = "rank-sum",
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Compares the values of each gene with those of the other genes of its group.
+    """Compares the values of each gene with those of the other peers of its group.
 
     Args:
         values: G genes.
         groups: (G,) group of each gene; None: compare with zero.
+        peer: (G,) bool: genes that others are compared with; None without groups.
         donors: number of each cell's donor, and how many there are (`donors_of`).
         test: "rank-sum" over cells (signed ranks against zero); over donors "donor-means" (t),
             "donor-ranks" (Wilcoxon) or "mixed-model" (a random intercept for each donor).
@@ -35,105 +42,103 @@ def peer_table(
         (G rows) `p`, and the columns that `perturbation_stats` describes.
     """
     n = values.detections.astype(np.float64)
-    rest, rest_sum = _rest(values, groups)
-    null_mean = np.zeros(len(n)) if groups is None else _ratio(rest_sum, rest)
-    effect = values.means - null_mean
-    variance = _ratio(_squares(values, values.means), n - 1)
-    if groups is None:
-        null_variance = np.zeros(len(n))
-        share, df = variance / n, n - 1
+    mean = values.means
+    variance = _ratio(_squares(values, mean), n - 1)
+    if groups is None or peer is None:
+        rest, null_mean, null_variance = (np.zeros(len(n)) for _ in range(3))
+        share, df, pooled = variance / n, n - 1, variance
+        biserial, p = _signed_ranks(values, n)
     else:
-        null_variance = _rest_variance(values, groups, null_mean, rest)
+        rest, null_mean, null_variance = _rest(values, groups, peer)
         one, other = variance / n, _ratio(null_variance, rest)
         share = one + other
         with np.errstate(invalid="ignore", divide="ignore"):
             df = share**2 / (one**2 / (n - 1) + other**2 / (rest - 1))
-    table = pd.DataFrame({"null_mean": null_mean, "effect": effect})
+        pooled = _pooled(variance, n, null_variance, rest)
+        biserial, p = _ranks(values, groups, peer, n, rest)
+    table = pd.DataFrame({"null_mean": null_mean, "effect": mean - null_mean})
     half = _half_width(share, df, level)
-    biserial, p = _ranks(values, groups, n, rest)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cohens_d = table["effect"] / np.sqrt(pooled)
     if test != "rank-sum":
         assert donors is not None
-        excess = _donor_excess(values, groups, *donors)
+        count, own = _by_donor(values, *donors)
+        excess = own if groups is None else own - _peers_by_donor(count, own, groups, peer)
+        number = np.isfinite(excess).sum(axis=1)
         if test == "mixed-model":
-            estimate, error, p = random_intercepts(values, excess, donors[0])
+            within = (values.value - own[values.gene, donors[0][values.cell]]) ** 2
+            squares = np.bincount(values.gene, within, minlength=len(n))
+            estimate, error, p = random_intercepts(excess, count, squares)
         else:
             estimate, error, p = _over_donors(excess, test)
-        number = np.isfinite(excess).sum(axis=1)
         table["effect"] = estimate
         half = _half_width(error**2, number - 1.0, level)
         table["donors"] = number
     table["effect_low"], table["effect_high"] = table["effect"] - half, table["effect"] + half
-    pooled = variance if groups is None else _pooled(variance, n, null_variance, rest)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        table["cohens_d"] = (values.means - null_mean) / np.sqrt(pooled)
-    table["rank_biserial"] = biserial
-    if groups is not None:
-        table["null_genes"] = np.bincount(groups)[groups] - 1
-        table["null_z"], table["null_p"] = _among_peers(values.means, groups)
+    table["cohens_d"], table["rank_biserial"] = cohens_d, biserial
+    if groups is not None and peer is not None:
+        table["null_genes"] = np.bincount(groups, peer)[groups].astype(np.int64) - peer
+        table["null_z"], table["null_p"] = _among_peers(mean, groups, peer)
     table["p"] = p
     return table
 
 
-def _rest(values: GeneValues, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Number and sum of the values of a gene's peers."""
-    if groups is None:
-        return np.zeros(len(values)), np.zeros(len(values))
-    group = groups[values.gene]
-    return (
-        (np.bincount(group)[groups] - values.detections).astype(np.float64),
-        np.bincount(group, values.value)[groups]
-        - np.bincount(values.gene, values.value, minlength=len(values)),
-    )
-
-
 def _squares(values: GeneValues, centre: np.ndarray) -> np.ndarray:
     """Sum over each gene of squared distances from a centre."""
-    return np.bincount(
-        values.gene, (values.value - centre[values.gene]) ** 2, minlength=len(values)
-    )
+    distance = (values.value - centre[values.gene]) ** 2
+    return np.bincount(values.gene, distance, minlength=len(values))
 
 
-def _rest_variance(
-    values: GeneValues, groups: np.ndarray, null_mean: np.ndarray, rest: np.ndarray
-) -> np.ndarray:
-    """Variance of the values of a gene's peers, by sums around the group's mean."""
-    group = groups[values.gene]
-    centre = (np.bincount(group, values.value) / np.bincount(group))[groups]
-    own = _squares(values, centre)
-    total = np.bincount(groups, own)[groups] - own
-    return _ratio(np.maximum(total - rest * (null_mean - centre) ** 2, 0), rest - 1)
+def _rest(
+    values: GeneValues, groups: np.ndarray, peer: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number, mean and variance of the values of a gene's peers, by sums around the group's."""
+    own_number = values.detections * peer
+    own_sum = values.means * own_number
+    number = (np.bincount(groups, own_number)[groups] - own_number).astype(np.float64)
+    mean = _ratio(np.bincount(groups, own_sum)[groups] - own_sum, number)
+    centre = _ratio(np.bincount(groups, own_sum), np.bincount(groups, own_number))[groups]
+    own = _squares(values, np.nan_to_num(centre)) * peer
+    squares = np.bincount(groups, own)[groups] - own - number * (mean - centre) ** 2
+    return number, mean, _ratio(np.maximum(squares, 0), number - 1)
+
+
+def _signed_ranks(values: GeneValues, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rank-biserial correlation and p against zero."""
+    ranks = midranks(values.gene, np.abs(values.value))
+    signed = np.bincount(values.gene, ranks * np.sign(values.value), minlength=len(n))
+    return signed / (n * (n + 1) / 2), signed_rank_p(values.gene, values.value, len(n))
 
 
 def _ranks(
-    values: GeneValues, groups: np.ndarray | None, n: np.ndarray, rest: np.ndarray
+    values: GeneValues, groups: np.ndarray, peer: np.ndarray, n: np.ndarray, rest: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rank-biserial correlation and p."""
-    if groups is None:
-        ranks = midranks(values.gene, np.abs(values.value))
-        signed = np.bincount(values.gene, ranks * np.sign(values.value), minlength=len(n))
-        p = signed_rank_p(values.gene, values.value, len(n))
-        return signed / (n * (n + 1) / 2), p
-    ranks = midranks(groups[values.gene], values.value)
-    # Among all values of the group: less its own ranks, the pairs in which a peer's is smaller.
-    larger = np.bincount(values.gene, ranks, minlength=len(n)) - n * (n + 1) / 2
+    """Rank-biserial correlation and p against peers."""
+    smaller = smaller_in_group(groups[values.gene], values.value, peer[values.gene])
+    # Of the pairs of a peer with itself half count as smaller.
+    larger = np.bincount(values.gene, smaller, minlength=len(n)) - peer * n * n / 2
     return 2 * _ratio(larger, n * rest) - 1, rank_sum_p(larger, n, rest)
 
 
-def _donor_excess(
-    values: GeneValues, groups: np.ndarray | None, donor: np.ndarray, donors: int
-) -> np.ndarray:
-    """(G, donors): a gene's mean in each donor less that of its peers there; NaN where none."""
+def _by_donor(values: GeneValues, donor: np.ndarray, donors: int) -> tuple[np.ndarray, np.ndarray]:
+    """(G, donors) number and mean of the values of each gene in each donor; NaN where none."""
     place = values.gene * donors + donor[values.cell]
-    shape = (len(values), donors)
-    count = np.bincount(place, minlength=shape[0] * donors).reshape(shape).astype(np.float64)
-    total = np.bincount(place, values.value, minlength=shape[0] * donors).reshape(shape)
-    mean = _ratio(total, count)
-    if groups is None:
-        return mean
-    peers, peers_sum = np.zeros((groups.max() + 1, donors)), np.zeros((groups.max() + 1, donors))
+    size, shape = len(values) * donors, (len(values), donors)
+    count = np.bincount(place, minlength=size).reshape(shape).astype(np.float64)
+    return count, _ratio(np.bincount(place, values.value, minlength=size).reshape(shape), count)
+
+
+def _peers_by_donor(
+    count: np.ndarray, mean: np.ndarray, groups: np.ndarray, peer: np.ndarray | None
+) -> np.ndarray:
+    """(G, donors) mean of the values of a gene's peers in each donor."""
+    assert peer is not None
+    count = count * peer[:, None]
+    total = np.nan_to_num(mean) * count
+    peers, peers_sum = (np.zeros((groups.max() + 1, count.shape[1])) for _ in range(2))
     np.add.at(peers, groups, count)
     np.add.at(peers_sum, groups, total)
-    return mean - _ratio(peers_sum[groups] - total, peers[groups] - count)
+    return _ratio(peers_sum[groups] - total, peers[groups] - count)
 
 
 def _over_donors(excess: np.ndarray, test: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -154,13 +159,17 @@ def _over_donors(excess: np.ndarray, test: str) -> tuple[np.ndarray, np.ndarray,
     return mean, error, p
 
 
-def _among_peers(means: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _among_peers(
+    means: np.ndarray, groups: np.ndarray, peer: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """How far each gene's mean lies from those of its peers, in their standard deviations; p."""
-    peers = np.bincount(groups)[groups] - 1.0
-    centre = (np.bincount(groups, means) / np.bincount(groups))[groups]
+    number = np.bincount(groups, peer)
+    centre = _ratio(np.bincount(groups, means * peer), number)[groups]
     distance = means - centre
-    mean = _ratio(np.bincount(groups, distance)[groups] - distance, peers)
-    squares = np.bincount(groups, distance**2)[groups] - distance**2
+    own = distance * peer
+    peers = number[groups] - peer
+    mean = _ratio(np.bincount(groups, own)[groups] - own, peers)
+    squares = np.bincount(groups, own**2)[groups] - own**2
     variance = _ratio(np.maximum(squares - peers * mean**2, 0), peers - 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = (distance - mean) / np.sqrt(variance * (1 + 1 / peers))

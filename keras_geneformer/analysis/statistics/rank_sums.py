@@ -24,6 +24,35 @@ def midranks(group: np.ndarray, value: np.ndarray) -> np.ndarray:
     return ranks
 
 
+def smaller_in_group(group: np.ndarray, value: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """For each value, how many counted ones of its group are smaller, equal ones counted half.
+
+    Args:
+        group: (N,) int64, from 0.
+        value: (N,) float64.
+        counted: (N,) bool.
+
+    Example:
+        >>> import numpy as np
+        >>> group, counted = np.zeros(3, dtype=int), np.array([True, True, False])
+        >>> smaller_in_group(group, np.array([1.0, 2.0, 3.0]), counted).tolist()
+        [0.5, 1.5, 2.0]
+    """
+    order = np.lexsort((value, group))
+    groups, values = group[order], value[order]
+    total = np.cumsum(counted[order])
+    first = np.r_[True, (groups[1:] != groups[:-1]) | (values[1:] != values[:-1])]
+    starts = np.flatnonzero(first)
+    run = np.cumsum(first) - 1
+    before = np.r_[0, total[starts[1:] - 1]]
+    after = np.r_[total[starts[1:] - 1], total[-1]]
+    begins = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
+    offset = np.r_[0, total][begins][np.searchsorted(begins, np.arange(len(order)), "right") - 1]
+    smaller = np.empty(len(order))
+    smaller[order] = (before[run] + after[run]) / 2 - offset
+    return smaller
+
+
 def larger_than_pool(value: np.ndarray, pool: np.ndarray) -> np.ndarray:
     """For each value, how many of a pool are smaller, equal ones counted half.
 
