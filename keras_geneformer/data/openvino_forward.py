@@ -66,7 +66,7 @@ def openvino_graph(model):
         name: OpenVINOKerasTensor(parameter.output(0)) for name, parameter in parameters.items()
     }
     output = model(tensors, training=False).output
-    return ov.Model([opset.result(output)], list(parameters.values()))
+    return ov.Model([_result(output)], list(parameters.values()))
 
 
 def compile_openvino_function(function):
@@ -96,7 +96,7 @@ def compile_openvino_function(function):
         outputs = function(*(OpenVINOKerasTensor(parameter.output(0)) for parameter in parameters))
         several = isinstance(outputs, tuple)
         outputs = outputs if several else (outputs,)
-        results = [opset.result(output.output) for output in outputs]
+        results = [_result(output.output) for output in outputs]
         return compile_graph(ov.Model(results, parameters)), several
 
     def call(*arrays):
@@ -136,3 +136,16 @@ def compile_graph(graph):
     import openvino as ov
 
     return ov.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def _result(tensor):
+    """An output of a graph, in float32 where it is a shorter float.
+
+    OpenVINO gives numpy the bits of a bfloat16 as those of a float16.
+    """
+    import openvino as ov
+    from openvino import opset13 as opset
+
+    if tensor.get_element_type() in (ov.Type.bf16, ov.Type.f16):
+        tensor = opset.convert(tensor, "f32")
+    return opset.result(tensor)
