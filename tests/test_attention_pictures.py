@@ -1,0 +1,60 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_geneformer import plotting
+
+
+@pytest.fixture
+def heads():
+    places = [(layer, head) for layer in (1, 2) for head in (1, 2, 3)]
+    table = pd.DataFrame(places, columns=["layer", "head"])
+    return table.assign(
+        auc=np.linspace(0.4, 0.7, 6), auc_at_like_rank=0.5, fdr=0.02, entropy=np.arange(6.0)
+    )
+
+
+def test_pictures_of_heads(heads, tmp_path):
+    ranks = pd.concat(
+        heads.assign(rank_from=part / 10, rank_to=(part + 1) / 10, attention=1 + part / 10)
+        for part in range(10)
+    )
+    drawn = [
+        plotting.head_map(heads, tmp_path / "a.png", title="Heads"),
+        plotting.head_map(heads, tmp_path / "b.png", value="entropy", middle=None),
+        plotting.attention_by_rank(ranks, tmp_path / "c.png"),
+        plotting.attention_spread(heads, tmp_path / "d.png"),
+        plotting.rank_matched_heads(heads, tmp_path / "e.png"),
+    ]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+    with pytest.raises(ValueError, match=r"^a map of heads needs one row a layer and head, but so"):
+        plotting.head_map(pd.concat([heads, heads]), tmp_path / "x.png")
+    with pytest.raises(
+        ValueError,
+        match=r"^a picture of attention needs a row and the columns layer, head, entropy, but the",
+    ):
+        plotting.attention_spread(heads.drop(columns="entropy"), tmp_path / "x.png")
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_pictures_of_networks(tmp_path):
+    genes = pd.DataFrame(
+        {
+            "symbol": list("abcd"),
+            "cells": 1,
+            "module": ["2", "1", "1", "none"],
+            "strength": [1.0, 2.0, 3.0, 0.0],
+        },
+        index=list("abcd"),
+    )
+    edges = pd.DataFrame({"source": ["b", "a"], "target": ["c", "b"], "weight": 0.5, "cells": 1})
+    places = pd.DataFrame({"x": range(4), "y": range(4)})
+    for path in (
+        plotting.module_matrix(genes, edges, tmp_path / "m.png"),
+        plotting.network_map(places, genes, tmp_path / "n.png"),
+    ):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"find modules first \(with_modules\)$"):
+        plotting.module_matrix(genes.drop(columns="module"), edges, tmp_path / "x.png")
+    with pytest.raises(ValueError, match=r"needs coordinates of each, but got 3 of 4$"):
+        plotting.network_map(places[:3], genes, tmp_path / "x.png")
