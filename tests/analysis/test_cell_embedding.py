@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_geneformer.analysis.cell_embedding import embed_cells
+from keras_geneformer.analysis.embedding_files import EmbeddingWriter
 from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
@@ -66,7 +68,48 @@ def test_an_anndata_is_tokenized_and_gets_its_embedding(backbone):
     np.testing.assert_allclose(embedding.iloc[4], whole.iloc[4], atol=2e-5)
 
 
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+    backbone, cells, tmp_path, monkeypatch
+):
+    output = tmp_path / "e.parquet"
+    monkeypatch.setattr("keras_geneformer.analysis.embedding_files._SECONDS_A_SAVE", 0.0)
+    taken = []
+    add = EmbeddingWriter.add
+
+    def killed(writer, rows, vectors):
+        if len(taken) == 2:
+            raise KeyboardInterrupt
+        taken.append(rows)
+        add(writer, rows, vectors)
+
+    monkeypatch.setattr(EmbeddingWriter, "add", killed)
+    with pytest.raises(KeyboardInterrupt):
+        embed_cells(backbone, cells, batch_size=2, output=output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.parquet.parts"]
+    with pytest.raises(
+        ValueError, match=r"is of a run with other settings: pooling \(there 'mean'"
+    ):
+        embed_cells(backbone, cells, batch_size=2, pooling="first", output=output)
+
+    again = []
+    monkeypatch.setattr(
+        EmbeddingWriter, "add", lambda *batch: again.append(batch[1]) or add(*batch)
+    )
+    assert embed_cells(backbone, cells, batch_size=2, output=output) == output
+    assert sorted(np.concatenate(taken + again)) == list(range(7))
+    expected = embed_cells(backbone, cells, batch_size=2)
+    table = pd.read_parquet(output)
+    np.testing.assert_array_equal(table, expected)
+    assert table.index.tolist() == cells.obs.index.tolist()
+    embed_cells(backbone, cells, batch_size=2, output=output)
+    assert len(again) == 2
+
+
 def test_refuses(backbone, cells):
+    with pytest.raises(
+        ValueError, match="Received an AnnData and an output: the embedding goes in"
+    ):
+        embed_cells(backbone, synthetic_cells(2), output="x.h5ad")
     message = "To embed an AnnData it must be tokenized: pass vocabulary="
     with pytest.raises(ValueError, match=message):
         embed_cells(backbone, synthetic_cells(2))
