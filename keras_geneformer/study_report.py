@@ -11,12 +11,14 @@ from keras_geneformer import plotting
 from keras_geneformer.finetune_report import add_run
 from keras_geneformer.gene_report import add_gene_run
 from keras_geneformer.report import HtmlReport
-from keras_geneformer.studies.study_result import PRESET, StudyResult
+from keras_geneformer.state_shift_report import add_state_shifts, add_verdict, state_shift_tables
+from keras_geneformer.studies.study_result import EFFECTS, PRESET, StudyResult
 
 __all__ = ["check_study_directory", "write_study_report"]
 
 _MARK = "study.json"
 _SHIPPED = "geneformer_mini"
+_HOLDING_OUT = ("cells", "perturbation")
 
 
 def check_study_directory(directory: str | os.PathLike) -> None:
@@ -69,7 +71,9 @@ def write_study_report(result: StudyResult, directory: str | os.PathLike) -> Pat
     _add_comparison(report, result)
     if study.kind == "perturbation":
         _add_changes(report, result, directory)
-    if study.kind == "genes":
+    if study.kind == "states":
+        add_state_shifts(report, result.run, directory)
+    elif study.kind == "genes":
         add_gene_run(report, result.run, directory)
     else:
         report.section("This run, on cells that were held out")
@@ -83,13 +87,15 @@ def _add_comparison(report: HtmlReport, result: StudyResult) -> None:
     mechanics = mechanics_only(result)
     if mechanics:
         report.text(f"This run shows the mechanics only: {mechanics}.")
+    if study.kind == "states":
+        add_verdict(report, result.run)
     # Calibration has a section of its own.
     names = [name for name in result.figures if not name.startswith("ece")]
     names = list(dict.fromkeys([*names, *study.published]))
     rows = [
         {
             "figure": name.replace("_", " ").replace("f1", "F1").replace("auc", "AUC"),
-            "here": f"{result.figures[name]:.3f}" if name in result.figures else "–",
+            "here": shown_figure(result.figures[name]) if name in result.figures else "–",
         }
         | ({"published": study.published.get(name, "–")} if study.published else {})
         for name in names
@@ -118,6 +124,18 @@ def _add_comparison(report: HtmlReport, result: StudyResult) -> None:
         )
 
 
+def shown_figure(value: float) -> str:
+    """A figure as it is read: counts whole, small numbers by their first digits.
+
+    Example:
+        >>> [shown_figure(value) for value in (12, 0.91234, 0.00012345)]
+        ['12', '0.912', '0.000123']
+    """
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.3g}"
+
+
 def mechanics_only(result: StudyResult) -> str:
     """Why the figures here are not to be held against the published ones; empty if they are.
 
@@ -131,7 +149,7 @@ def mechanics_only(result: StudyResult) -> str:
     if published and result.cells < published / 2:
         reasons.append(f"it has {result.cells:,} cells, the published one {published:,}")
     elif not published and result.cells < 5000:
-        few = "" if result.study.kind == "genes" else ", few of them held out"
+        few = ", few of them held out" if result.study.kind in _HOLDING_OUT else ""
         reasons.append(f"it has {result.cells:,} cells{few}")
     if result.model.startswith(_SHIPPED):
         reasons.append(f"{_SHIPPED} is a small model pretrained on few cells")
@@ -176,7 +194,9 @@ def _coordinates(result: StudyResult) -> pd.DataFrame | None:
 def _tables(result: StudyResult) -> dict[str, pd.DataFrame]:
     """What a reader may want to compute with; the preset has the rest."""
     run, tables = result.run, {}
-    if result.study.kind == "genes":
+    if result.study.kind == "states":
+        tables = state_shift_tables(run)
+    elif result.study.kind == "genes":
         tables = {"genes": run.predictions, "folds": run.folds}
         if run.genome is not None:
             tables["genome"] = run.genome
@@ -191,9 +211,9 @@ def _tables(result: StudyResult) -> dict[str, pd.DataFrame]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a study wrote it, be it only the model, before the report failed."""
+    """Whether a study wrote it, be it only the model or effects, before the report failed."""
     names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    return _MARK in names or names == {PRESET}
+    return _MARK in names or names in ({PRESET}, {EFFECTS})
 
 
 def _write(path: Path, text: str) -> None:

@@ -34,9 +34,9 @@ def say_and_draw(effects: Path, output: Path, vocabulary: Any) -> None:
     named = genes.iloc[:_NAMED]
     print(f"effects of {summary['gene'].nunique()} perturbations in {output}{also}")
     print(f"strongest ({words}, mean over the cells that have the gene):")
-    for row in named.itertuples():
-        name, plural = gene_label(row.gene, vocabulary), "s" * (row.cells > 1)
-        print(f"  {name:20s} {row.effect:.3g} in {row.cells} cell{plural}")
+    for gene, cells, effect in zip(named["gene"], named["cells"], named["effect"]):
+        name, plural = gene_label(gene, vocabulary), "s" * (cells > 1)
+        print(f"  {name:20s} {effect:.3g} in {cells} cell{plural}")
     picture = output.with_suffix(".png")
     bars = drawn_genes.assign(
         name=[gene_label(gene, vocabulary) for gene in drawn_genes["gene"]],

@@ -2,10 +2,10 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from keras_geneformer.cli.counts_options import add_counts_options, counts_options
+from keras_geneformer.cli.gene_option import named_genes
 from keras_geneformer.cli.output import draw_or_say_why_not
 
 _NUMBERS = {
@@ -44,14 +44,30 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     verb.add_argument("--vocabulary", help="v1, v2 or a directory (default: the model's)")
     verb.add_argument(
         "--genes",
-        help="csv with ensembl_id (or gene_name) and label; of perturb-then-predict, the genes to "
-        "delete: such a csv, or ids or symbols with commas (default: the 50 most frequent)",
+        help="csv with ensembl_id (or gene_name) and label; of perturb-then-predict and "
+        "differentiation, the genes to perturb: such a csv, or ids or symbols with commas "
+        "(default: the 50 or 500 most frequent)",
     )
     verb.add_argument("--label-key", help="obs column with the classes (default: the study's)")
     verb.add_argument(
         "--group-key", help="obs column (donor, patient, ...) of which whole groups are held out"
     )
     verb.add_argument("--control", help="class of the untreated cells (perturb-then-predict)")
+    verb.add_argument("--start", help="class of the cells that are perturbed (differentiation)")
+    verb.add_argument("--goal", help="class that they are to move towards (differentiation)")
+    verb.add_argument(
+        "--alternatives",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="classes that they may move towards as well (differentiation)",
+    )
+    verb.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=("delete", "overexpress", "inhibit", "activate"),
+        help="what is done to genes (differentiation; default: delete overexpress)",
+    )
     verb.add_argument("--cells", type=int, help="at most so many cells, drawn at random")
     verb.add_argument("--max-length", type=int, help="longest cell in tokens, of an .h5ad")
     verb.add_argument("--folds", type=int, help="of the studies of genes (default: 5)")
@@ -65,7 +81,12 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _study(options: argparse.Namespace) -> None:
     from keras_geneformer import run_study
-    from keras_geneformer.study_report import check_study_directory, write_study_report
+    from keras_geneformer.studies.differentiation import verdict
+    from keras_geneformer.study_report import (
+        check_study_directory,
+        shown_figure,
+        write_study_report,
+    )
 
     check_study_directory(options.output)
     settings = {
@@ -83,6 +104,10 @@ def _study(options: argparse.Namespace) -> None:
         label_key=options.label_key,
         group_key=options.group_key,
         control=options.control,
+        start=options.start,
+        goal=options.goal,
+        alternatives=options.alternatives,
+        kinds=options.kinds,
         cells=options.cells,
         folds=options.folds,
         max_length=options.max_length,
@@ -94,30 +119,22 @@ def _study(options: argparse.Namespace) -> None:
     published = result.study.published
     for name, value in result.figures.items():
         beside = f" (published: {published[name]})" if name in published else ""
-        print(f"  {name:24s} {value:.3f}{beside}")
+        print(f"  {name:24s} {shown_figure(value)}{beside}")
+    if result.study.kind == "states":
+        print("\n".join(verdict(result.run)))
     for note in result.notes:
         print(f"note: {note}")
-    print(f"{'report.html, ' if drawn else ''}tables and preset in {options.output}")
+    kept = "effects" if result.study.kind == "states" else "preset"
+    print(f"{'report.html, ' if drawn else ''}tables and {kept} in {options.output}")
 
 
 def _genes(options: argparse.Namespace) -> Any:
-    """The gene list as the study takes it; of genes to delete, their names."""
+    """The gene list as the study takes it; of genes to perturb, their names."""
     from keras_geneformer.studies import named_study
 
-    if options.genes is None or named_study(options.name).kind != "perturbation":
+    if options.genes is None or named_study(options.name).kind not in ("perturbation", "states"):
         return options.genes
-    if not Path(options.genes).is_file():
-        return [name.strip() for name in options.genes.split(",") if name.strip()]
-    import pandas as pd
-
-    table = pd.read_csv(options.genes, dtype=str, keep_default_na=False)
-    for column in ("ensembl_id", "gene_name", "gene", "symbol"):
-        if column in table:
-            return [name for name in table[column] if name]
-    raise ValueError(
-        f"{options.genes} has columns {', '.join(table.columns)}; expected ensembl_id, gene_name, "
-        "gene or symbol"
-    )
+    return named_genes(options.genes)
 
 
 def _option(name: str) -> str:

@@ -2,11 +2,14 @@
 
 from keras_geneformer.studies.cell_studies import CELL_STUDIES
 from keras_geneformer.studies.gene_studies import GENE_STUDIES
+from keras_geneformer.studies.state_studies import STATE_STUDIES
 from keras_geneformer.studies.study import Study
 
 __all__ = ["STUDIES", "Study", "named_study"]
 
-STUDIES: dict[str, Study] = {study.name: study for study in (*CELL_STUDIES, *GENE_STUDIES)}
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (*CELL_STUDIES, *GENE_STUDIES, *STATE_STUDIES)
+}
 """Every study, by name."""
 
 

@@ -13,11 +13,13 @@ from keras_geneformer.models.backbone_of import backbone_of
 from keras_geneformer.models.presets import preset_vocabulary
 from keras_geneformer.studies import named_study
 from keras_geneformer.studies.adaptation import adapted_settings
+from keras_geneformer.studies.differentiation import figures as figures_of
+from keras_geneformer.studies.differentiation import run_differentiation
 from keras_geneformer.studies.gene_classes import genes_of_study
 from keras_geneformer.studies.perturbed_exposures import frequent_genes, perturbed_exposures
 from keras_geneformer.studies.study import Study
 from keras_geneformer.studies.study_data import study_cells
-from keras_geneformer.studies.study_result import PRESET, StudyResult
+from keras_geneformer.studies.study_result import EFFECTS, PRESET, StudyResult
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.training.finetuning.cell_finetuning import finetune_cells
 from keras_geneformer.training.finetuning.gene_finetuning import finetune_genes
@@ -37,6 +39,10 @@ def run_study(
     label_key: str | None = None,
     group_key: str | None = None,
     control: str | None = None,
+    start: str | None = None,
+    goal: str | None = None,
+    alternatives: Sequence[str] = (),
+    kinds: Sequence[str] | None = None,
     cells: int | None = None,
     folds: int | None = None,
     max_length: int | None = None,
@@ -55,12 +61,19 @@ def run_study(
         model: a preset's name or directory, or a backbone or model.
         vocabulary: a `GeneVocabulary`, or what `GeneVocabulary.load` takes. Default: the preset's.
         genes: of a gene study, its list of genes with classes (`read_gene_classes`); of
-            `perturb-then-predict`, the genes to delete (default: the 50 most frequent ones).
+            `perturb-then-predict`, the genes to delete (default: the 50 most frequent ones); of
+            `differentiation`, the genes to perturb (default: the 500 most frequent ones that a
+            tenth of the start cells have).
         label_key: column of obs with the classes. Default: the study's.
-        group_key: column of obs (donor, patient, technology) of which whole groups are held out.
+        group_key: column of obs (donor, patient, technology) of which whole groups are held out;
+            of `differentiation`, the donors that are compared.
         control: of `perturb-then-predict`, the class of the untreated cells.
-        cells: at most so many cells, drawn by `seed`; of gene studies those used, and of
-            `perturb-then-predict` also the control cells that are perturbed.
+        start, goal, alternatives: of `differentiation`, the classes that cells are moved from and
+            towards.
+        kinds: of `differentiation`, what is done to genes. Default: delete and overexpress.
+        cells: at most so many cells, drawn by `seed`; of gene studies those used, of
+            `perturb-then-predict` also the control cells that are perturbed, and of
+            `differentiation` only the start cells that are (default: 100).
         folds: of gene studies.
         max_length: longest cell in tokens, of those tokenized here.
         embed: embed the held-out cells, for a map.
@@ -78,11 +91,43 @@ def run_study(
     """
     study = named_study(study) if isinstance(study, str) else study
     _check(study, genes, control, folds)
+    _check_states(study, start, goal, [*alternatives, *(kinds or [])], settings)
     words = _vocabulary(model, vocabulary)
     backbone = backbone_of(model)
     given = study_cells(data, words, max_length=max_length, **(counts_options or {}))
     seed = int(settings.get("seed", study.settings.get("seed", 0)))
     whole = len(given)
+    if study.kind == "states":
+        key = label_key or study.label_key
+        states = {"obs_key": key, "start": start, "goal": goal, "alternatives": alternatives}
+        chosen_kinds = list(kinds or study.options["kinds"])
+        moved, said = run_differentiation(
+            model,
+            given,
+            states,
+            Path(output) / EFFECTS,
+            vocabulary=words,
+            kinds=chosen_kinds,
+            genes=genes,
+            most_genes=study.options["genes"],
+            detected=study.options["detected"],
+            most_cells=cells or study.options["cells"],
+            donor_key=group_key,
+            seed=seed,
+            progress=progress,
+            **{name: value for name, value in settings.items() if name == "pooling"},
+        )
+        asked = moved.states.described() | {"kinds": ", ".join(chosen_kinds), "cells": cells}
+        asked |= {"group_key": group_key, "max_length": max_length} | settings
+        return StudyResult(
+            study=study,
+            run=moved,
+            figures=figures_of(moved),
+            cells=whole,
+            model=_described(model, backbone),
+            notes=said,
+            options={name: value for name, value in asked.items() if value not in (None, [])},
+        )
     preset = Path(output) / PRESET
     common: dict[str, Any] = {"output": preset, "vocabulary": words, "progress": progress}
     asked = {"label_key": label_key, "group_key": group_key, "control": control, "cells": cells}
@@ -217,6 +262,19 @@ def _check(study: Study, genes: Any, control: str | None, folds: int | None) -> 
         raise ValueError(f"{study.name} labels cells, and has no use for genes")
     if study.kind != "genes" and folds is not None:
         raise ValueError(f"{study.name} has no folds; the studies of genes have")
+
+
+def _check_states(
+    study: Study, start: str | None, goal: str | None, more: list[str], settings: dict[str, Any]
+) -> None:
+    if study.kind == "states":
+        if start is None or goal is None:
+            raise ValueError(f"{study.name} needs start and goal, two values of the label column")
+        trained = sorted(settings.keys() - {"seed", "pooling"})
+        if trained:
+            raise ValueError(f"{study.name} trains nothing, and has no use for {trained[0]}")
+    elif start is not None or goal is not None or more:
+        raise ValueError(f"{study.name} has no states; differentiation has")
 
 
 def _vocabulary(model: Any, given: Any) -> GeneVocabulary | None:

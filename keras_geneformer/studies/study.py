@@ -21,7 +21,7 @@ class Study:
     name: str
     """As the command line spells it."""
     kind: str
-    """`"cells"`, `"genes"` or `"perturbation"`: which runner answers it."""
+    """`"cells"`, `"genes"`, `"perturbation"` or `"states"`: which runner answers it."""
     title: str
     replicates: str
     """The question, and whose it was."""
@@ -36,7 +36,8 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How to train: of `FinetuneSettings`."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further options of `finetune_cells` or `finetune_genes`."""
+    """Further options of `finetune_cells` or `finetune_genes`; of states, how many cells and genes
+    are perturbed, and how."""
     classes: tuple[str, ...] = ()
     """Of a gene list, those that are told apart, where it has more; empty for all."""
     published: Mapping[str, str] = field(default_factory=dict)

@@ -10,6 +10,9 @@ from keras_geneformer.studies.study import Study
 PRESET = "preset"
 """Folder of a study's output that holds the trained model."""
 
+EFFECTS = "effects"
+"""Folder of a study's output that holds what perturbing each cell did."""
+
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -17,7 +20,7 @@ class StudyResult:
 
     study: Study
     run: Any
-    """The `FinetuneResult` or `GeneResult`."""
+    """The `FinetuneResult`, `GeneResult` or `DifferentiationRun`."""
     figures: dict[str, float]
     """The figures the study is judged by, named as in `study.published`."""
     cells: int
