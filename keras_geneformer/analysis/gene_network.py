@@ -1,5 +1,6 @@
 """A network of genes: its links, its modules, and its form as AnnData."""
 
+import importlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class GeneNetwork:
             ImportError: scanpy or igraph is not installed.
         """
         try:
-            import igraph  # noqa: F401
+            importlib.import_module("igraph")  # which scanpy imports late
             import scanpy
         except ImportError as error:
             raise ImportError(

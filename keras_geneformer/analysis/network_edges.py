@@ -126,8 +126,13 @@ def _pieces(source: Any) -> Iterator[pd.DataFrame]:
     if isinstance(source, pd.DataFrame):
         yield source[[name for name in wanted if name in source]]
     elif Path(os.fspath(source)).suffix == ".csv":
-        chosen = {"dtype": {"gene": str, "state": str}, "keep_default_na": False}
-        pieces = pd.read_csv(source, usecols=lambda name: name in wanted, chunksize=_ROWS, **chosen)
+        pieces = pd.read_csv(
+            source,
+            usecols=lambda name: name in wanted,
+            dtype={"gene": str, "state": str},
+            keep_default_na=False,
+            chunksize=_ROWS,
+        )
         for piece in pieces:
             yield piece.assign(value=pd.to_numeric(piece["value"], errors="coerce"))
     else:

@@ -210,9 +210,17 @@ def rank_matched_heads(heads: pd.DataFrame, path: str | Path, *, title: str = ""
     layers = sorted(heads["layer"].unique())
     for layer, colour in zip(layers, cycled(COLOURS, len(layers))):
         here = both[(heads["layer"] == layer).to_numpy()]
-        axes.scatter(*here.T, s=26, color=colour, edgecolor="white", linewidth=0.4, label=layer)
-    axes.set_xlim(ends)
-    axes.set_ylim(ends)
+        axes.scatter(
+            here[:, 0],
+            here[:, 1],
+            s=26,
+            color=colour,
+            edgecolor="white",
+            linewidth=0.4,
+            label=layer,
+        )
+    axes.set_xlim(*ends)
+    axes.set_ylim(*ends)
     axes.set_xlabel("AUC among all genes", fontsize=TEXT, color=INK)
     axes.set_ylabel("AUC among genes of like rank", fontsize=TEXT, color=INK)
     figure.legend(
