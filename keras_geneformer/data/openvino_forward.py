@@ -78,12 +78,6 @@ def compile_openvino_function(function):
 
     Returns:
         A function from arrays to a numpy array, or a tuple of several.
-
-    Example:
-        >>> import numpy as np
-        >>> double = compile_openvino_function(lambda x: 2 * x)  # doctest: +SKIP
-        >>> double(np.ones((1, 3), "float32")).tolist()  # doctest: +SKIP
-        [[2.0, 2.0, 2.0]]
     """
     traced = []
 
