@@ -39,8 +39,13 @@ def add_state_shifts(report: HtmlReport, run: DifferentiationRun, directory: Pat
         caption="Cosine between the mean embeddings of the states' cells.",
         digits=4,
     )
-    for kind, table in run.statistics.items():
+    for kind, every in run.statistics.items():
+        # The largest shifts of all are those of genes in one cell, which nothing tests.
+        table = every[every["Goal_end_FDR"].notna()]
         report.section(f"Genes {DONE.get(kind, kind)}, in {run.cells} cells of {start}")
+        if table.empty:
+            report.text(f"None of {len(every)} genes is in enough of these cells for a test.")
+            continue
         path = directory / f"{kind}.png"
         beyond = f"shift towards {goal} beyond that of peers"
         plotting.ranked_genes(table, path, xlabel=beyond)

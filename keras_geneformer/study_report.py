@@ -114,7 +114,7 @@ def _add_comparison(report: HtmlReport, result: StudyResult) -> None:
     facts |= {name.replace("_", " "): str(value) for name, value in asked.items()}
     report.table(pd.DataFrame({"": list(facts), "this run": list(facts.values())}))
     if result.notes:
-        report.section("What was done otherwise")
+        report.section("What was done" if study.kind == "states" else "What was done otherwise")
         report.text(*result.notes)
     if study.settings:
         settings = {name.replace("_", " "): str(value) for name, value in study.settings.items()}

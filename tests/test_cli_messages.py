@@ -34,6 +34,8 @@ from keras_geneformer.testing import synthetic_cells, tiny_vocabulary
         ("pack=10: a cell of 64 tokens is longer. Give pack=64 or more",
          "--packed 10: a cell of 64 tokens is longer. Give --packed 64 or more"),
         ("batch_size must be at least 1", "--batch-size must be at least 1"),
+        ("or begin again with resume=False", "or begin again with --no-resume"),
+        ("files that perturb wrote with shard=(i, n)", "files that perturb wrote with --shard i/n"),
         ("Set KERAS_BACKEND=jax, or use distribute='mirrored' or 'multiworker' here.",
          "Give --backend jax, or use --distribute mirrored or multiworker here."),
         ("that run's settings to go on with it, or choose or empty another directory.",

@@ -225,9 +225,11 @@ def figures(run: DifferentiationRun) -> dict[str, float]:
     """The figures of a run."""
     found: dict[str, float] = {"distance of start and goal": run.gap}
     for kind, table in run.statistics.items():
-        found[f"{kind}: genes tested"] = int(table["Goal_end_FDR"].notna().sum())
+        tested = table[table["Goal_end_FDR"].notna()]
+        found[f"{kind}: genes tested"] = len(tested)
         found[f"{kind}: genes towards the goal"] = len(towards_goal(table))
-        found[f"{kind}: largest shift"] = float(table["Shift_to_goal_end"].max())
+        if len(tested):
+            found[f"{kind}: largest shift"] = float(tested["Shift_to_goal_end"].max())
     return found
 
 

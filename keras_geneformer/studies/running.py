@@ -117,8 +117,13 @@ def run_study(
             progress=progress,
             **{name: value for name, value in settings.items() if name == "pooling"},
         )
-        asked = moved.states.described() | {"kinds": ", ".join(chosen_kinds), "cells": cells}
-        asked |= {"group_key": group_key, "max_length": max_length} | settings
+        asked = moved.states.described() | {"alternatives": ", ".join(moved.states.alternatives)}
+        asked |= {
+            "kinds": ", ".join(chosen_kinds),
+            "cells": cells,
+            "group_key": group_key,
+            "max_length": max_length,
+        } | settings
         return StudyResult(
             study=study,
             run=moved,
@@ -126,7 +131,7 @@ def run_study(
             cells=whole,
             model=_described(model, backbone),
             notes=said,
-            options={name: value for name, value in asked.items() if value not in (None, [])},
+            options={name: value for name, value in asked.items() if value not in (None, "")},
         )
     preset = Path(output) / PRESET
     common: dict[str, Any] = {"output": preset, "vocabulary": words, "progress": progress}
