@@ -75,7 +75,7 @@ class QuantizedScreen:
         graph = openvino_graph(states_model(backbone, layer, first=first))
         read = {"layer": layer, "first": first, "special": special, "lengths": cells.lengths}
         exact = VariantEngine(backbone, **read)
-        engine = VariantEngine(backbone, network=graph_as_model(_quantized(graph, sample)), **read)
+        engine = VariantEngine(backbone, network=graph_as_model(quantized(graph, sample)), **read)
         self.noise_floor = np.array(
             [
                 _effect(exact.original(ids), engine.original(ids), ~np.isin(ids, special), pooling)
@@ -120,7 +120,7 @@ class QuantizedScreen:
         return scores
 
 
-def _quantized(graph: Any, sample: list[np.ndarray]) -> Any:
+def quantized(graph: Any, sample: list[np.ndarray]) -> Any:
     """A graph of token ids with its matrix products in int8, calibrated on cells."""
     try:
         # Its import and its progress bars write to the console.
