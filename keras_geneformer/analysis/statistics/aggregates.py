@@ -63,7 +63,7 @@ def gene_shifts(
             "Gene_name": names["Gene_name"].to_numpy(),
             "Ensembl_ID": names["Ensembl_ID"].to_numpy(),
             "Affected": [
-                "cell_emb" if cell else of[name][0] for cell, name in zip(whole, sums["state"])
+                "cell_emb" if cell else str(of[name][0]) for cell, name in zip(whole, sums["state"])
             ],
             "Affected_gene_name": [
                 np.nan if cell else of[name][1] for cell, name in zip(whole, sums["state"])

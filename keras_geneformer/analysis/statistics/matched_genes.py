@@ -11,8 +11,9 @@ from keras_geneformer.analysis.statistics.effect_values import GeneValues
 def matched_groups(rank: np.ndarray, detections: np.ndarray, size: int) -> np.ndarray:
     """Groups of genes that stand at similar ranks and occur in similarly many cells.
 
-    All genes are halved again and again at the median, along the rank or the detections, whichever
-    still varies more (as quantiles over all genes), while both halves hold more than `size`.
+    All genes are halved again and again near the median, along the rank or the detections,
+    whichever still varies more (as quantiles over all genes), while both halves hold more than
+    `size`. Genes with equal numbers stay together: the order of the genes must not matter.
     Everything a test needs of a gene's peers is then a sum over its group less the gene's own.
 
     Args:
@@ -35,16 +36,27 @@ def matched_groups(rank: np.ndarray, detections: np.ndarray, size: int) -> np.nd
     waiting, done = [np.arange(len(place))], 0
     while waiting:
         genes = waiting.pop()
-        if len(genes) >= 2 * (size + 1):
-            spread = np.ptp(place[genes], axis=0)
-            along = place[genes, int(spread[1] > spread[0])]
-            order = np.argsort(along, kind="stable")
-            half = len(genes) // 2
-            waiting += [genes[order[half:]], genes[order[:half]]]
+        spread = np.ptp(place[genes], axis=0)
+        for axis in (0, 1) if spread[0] >= spread[1] else (1, 0):
+            parts = _halved(genes, place[genes, axis], size)
+            if parts is not None:
+                waiting += parts
+                break
         else:
             groups[genes] = done
             done += 1
     return groups
+
+
+def _halved(genes: np.ndarray, along: np.ndarray, size: int) -> list[np.ndarray] | None:
+    """Genes of high and of low numbers, more than `size` each; None where that cannot be."""
+    order = np.argsort(along, kind="stable")
+    cuts = np.flatnonzero(np.diff(along[order])) + 1
+    cuts = cuts[(cuts > size) & (len(genes) - cuts > size)]
+    if not len(cuts):
+        return None
+    cut = cuts[np.argmin(np.abs(cuts - len(genes) // 2))]
+    return [genes[order[cut:]], genes[order[:cut]]]
 
 
 def ranks_in_cells(values: GeneValues, cells: Any = None) -> np.ndarray:
@@ -155,12 +167,12 @@ def donors_of(cells: np.ndarray, obs: Any, donor_key: str) -> tuple[np.ndarray, 
 def _rows_of(cells: np.ndarray, index: pd.Index, name: str) -> np.ndarray:
     if not index.is_unique:
         twice = index[index.duplicated()][0]
-        raise ValueError(f"{name} names the cell {twice!r} twice; expected every name once.")
+        raise ValueError(f"{name} names the cell {str(twice)!r} twice; expected every name once.")
     rows = index.get_indexer(pd.Index(cells))
     if (rows < 0).any():
         raise ValueError(
             f"{int((rows < 0).sum())} of {len(cells)} cells of the effects are not in {name}, "
-            f"{cells[rows < 0][0]!r} for one: expected the cells that were perturbed."
+            f"{str(cells[rows < 0][0])!r} for one: expected the cells that were perturbed."
         )
     return rows
 
