@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_geneformer.analysis.perturbation import engine
 from keras_geneformer.analysis.perturbation.perturbing import perturb
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.tokenization.cells.dataset import CellDataset
@@ -38,6 +39,12 @@ SETS = [
     ("overexpress_set3.states", {"kind": "overexpress", "states": STATES}),
     ("overexpress_set3.{cell}_and_gene", {"kind": "overexpress", "affected_genes": True}),
 ]
+
+
+@pytest.fixture(autouse=True)
+def one_length(monkeypatch):
+    """Where each length that is padded to is compiled, pad all to one."""
+    monkeypatch.setattr(engine, "bucket_lengths", lambda lengths: np.array([144]))
 
 
 @pytest.fixture(scope="module", params=["tiny-v1", "tiny-v2"])

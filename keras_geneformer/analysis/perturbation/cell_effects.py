@@ -87,7 +87,7 @@ class CellEffects:
 
         def compare(start: int, size: int) -> Compared:
             views = variants.views(slice(start, start + size))
-            return self.engine.compare(variants.tokens, original, views)
+            return self.engine.compare(variants.tokens, original, views, size)
 
         while start < len(variants):
             compared = self.batch_size.run(variants.length, partial(compare, start))

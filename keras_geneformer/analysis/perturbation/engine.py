@@ -10,6 +10,9 @@ from keras import ops
 from keras_geneformer.backend import require_backend
 from keras_geneformer.data.buckets import bucket_lengths
 
+FEW_ROWS = (1, 4, 16, 64)
+"""Rows that a batch is filled up to, where each shape is compiled and it is not a full one."""
+
 
 class Compared(NamedTuple):
     """What became of perturbed copies of one cell; float32 arrays of the host.
@@ -38,7 +41,9 @@ class Engine(Protocol):
     def original_scores(self, tokens: np.ndarray) -> np.ndarray:
         """Scores of a cell by the classifier, (classes,) float32."""
 
-    def compare(self, tokens: np.ndarray, original: np.ndarray, views: np.ndarray) -> Compared:
+    def compare(
+        self, tokens: np.ndarray, original: np.ndarray, views: np.ndarray, size: int | None = None
+    ) -> Compared:
         """Run the variants that `views` show of `tokens`, and compare them with the original."""
 
 
@@ -161,19 +166,22 @@ class VariantEngine:
         views = np.arange(len(tokens), dtype=np.int32)[None]
         return _host(self._scores(*self._padded(tokens, views)))[0]
 
-    def compare(self, tokens: np.ndarray, original: np.ndarray, views: np.ndarray) -> Compared:
+    def compare(
+        self, tokens: np.ndarray, original: np.ndarray, views: np.ndarray, size: int | None = None
+    ) -> Compared:
         """Run the variants that `views` show of `tokens`, and compare them with the original.
 
         Args:
             tokens: (tokens,) int32: the original's, and any that variants add.
             original: from `original`, of the first of them.
             views: (variants, length) int32 places in `tokens`.
+            size: variants of a full batch, where this may be a smaller one.
 
         Returns:
             `Compared`.
         """
         count, length = views.shape
-        ids, shown, real = self._padded(tokens, views)
+        ids, shown, real = self._padded(tokens, views, size)
         before = np.zeros((len(ids), self.hidden_dim), dtype=np.float32)
         before[: len(original)] = original
         genes = ~np.isin(ids, self.special)
@@ -186,12 +194,14 @@ class VariantEngine:
         squares, products, gene_sum, first = (_host(output)[:count] for output in outputs)
         return Compared(squares[:, :length], products[:, :length], gene_sum, first, scores)
 
-    def _padded(self, tokens: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _padded(
+        self, tokens: np.ndarray, views: np.ndarray, size: int | None = None
+    ) -> tuple[np.ndarray, ...]:
         """Tokens, views and which places of a view are real, in shapes that are compiled once."""
         real = np.ones(views.shape[1], dtype=np.int32)
         if self.buckets is None:
             return tokens, views, real
-        rows = 1 << (len(views) - 1).bit_length()
+        rows = min(n for n in (*FEW_ROWS, size or len(views)) if n >= len(views))
         length = self._bucket(max(views.shape[1], min(len(tokens), int(self.buckets[-1]))))
         views = np.pad(views, ((0, rows - len(views)), (0, 0)), mode="edge")
         views = np.pad(views, ((0, 0), (0, length - views.shape[1])))
