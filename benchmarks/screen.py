@@ -2,7 +2,7 @@
 
     python benchmarks/screen.py geneformer_mini pbmc3k.dataset --state cell_type
 
-Takes tokenized cells, and the model that they are for. Of each of `--cells` cells all deletions are
+Takes tokenized cells, and the model that they are for. Of each of `--count` cells all deletions are
 computed and screened, for each of the measures: the cosine of the cell to itself with mean pooling,
 and with the first token's state; and, with `--state`, the shift of a cell of the commonest value of
 that column of obs towards the second commonest. The table gives means over cells: the share of the
@@ -96,7 +96,7 @@ def main():
     parser.add_argument("model", help="preset or checkpoint")
     parser.add_argument("cells", help="tokenized cells (.dataset)")
     parser.add_argument("--state", help="column of obs of the states", default=None)
-    parser.add_argument("--cells-each", type=int, default=3, dest="count")
+    parser.add_argument("--count", type=int, default=3, help="cells")
     parser.add_argument("--shortest", type=int, default=300, help="tokens of a cell, at least")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
