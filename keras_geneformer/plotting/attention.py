@@ -80,7 +80,7 @@ def head_map(
     low, high = drawn.get_clim()
     for row, column in np.argwhere(np.isfinite(values)):
         shade = abs((values[row, column] - low) / max(high - low, 1e-12) - (middle is not None) / 2)
-        dark = shade > (0.38 if middle is not None else 0.6)
+        dark = shade > (0.33 if middle is not None else 0.6)
         number = f"{values[row, column]:.2f}" if columns <= 12 else ""
         axes.text(
             column,

@@ -67,7 +67,7 @@ def test_lists_of_one_class_are_set_against_all_other_genes(tmp_path):
         "ensembl_id,gene_name,is_tf\nENSG90000000003,GENE3,Yes\nENSG1,GENE4,yes\n,GENE5,No\n"
     )
     census = read_tested_classes(path, VOCABULARY)
-    assert census.report.taken == {"other genes": 118, "transcription factor": 2}
+    assert census.report.taken == {"other genes": 118, "transcription factors": 2}
     path.write_text("gene_name\nGENE3\nGENE4\nno such gene\n")
     plain = read_tested_classes(path, VOCABULARY)
     assert plain.report.taken == {"census": 2, "other genes": 118}

@@ -20,7 +20,7 @@ from keras_geneformer.tokenization.genes.gene_tables import find_column, read_ge
 OTHERS = "other genes"
 """The class of every gene of the vocabulary that a list does not name."""
 
-TF = "transcription factor"
+TF = "transcription factors"
 
 
 def read_tested_classes(genes: Any, vocabulary: Any, column: str | None = None) -> GeneClasses:
@@ -31,7 +31,7 @@ def read_tested_classes(genes: Any, vocabulary: Any, column: str | None = None) 
             `.parquet` file) with ids or symbols, as `read_gene_classes` takes. A table without a
             column `label` or `class` is of one class, called after the file; where it has a column
             `is_tf` (the census of human transcription factors of Lambert et al., 2018), its rows
-            "Yes" are the class "transcription factor".
+            "Yes" are the class "transcription factors".
         vocabulary: a `GeneVocabulary`.
         column: the column with the class of a gene, where it is called otherwise.
 

@@ -52,7 +52,7 @@ def attention_heads(
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset` of its vocabulary.
         gene_classes: a dict of class names to genes, or a table: with a column `label` (or
-            `class`); or `is_tf`, whose "Yes" are the class "transcription factor"; or neither, and
+            `class`); or `is_tf`, whose "Yes" are the class "transcription factors"; or neither, and
             all its genes are of one class.
         against: the class that the others are compared with (`"peripheral"`, say); by default all
             genes of the cells that are in no class, "other genes".
