@@ -82,7 +82,7 @@ def embed_cells(
         >>> embed_cells(tiny_backbone(), synthetic_dataset(5)).shape
         (5, 32)
     """
-    reading = {"layer": layer, "pooling": pooling, "task": task, "dtype": dtype}
+    reading: dict[str, Any] = {"layer": layer, "pooling": pooling, "task": task, "dtype": dtype}
     if hasattr(cells_or_adata, "token_ids"):
         if output is not None:
             check_output(output)

@@ -8,8 +8,7 @@ import scipy.sparse as sp
 
 from keras_geneformer.analysis.pooling import special_ids
 from keras_geneformer.data.compatibility import check_vocabulary
-from keras_geneformer.data.inference import TOKENS_A_BATCH, compile_forward, run_batches
-from keras_geneformer.data.loader import CellBatches
+from keras_geneformer.data.inference import compile_forward, inference_batches, run_batches
 from keras_geneformer.models.backbone_of import backbone_of, model_in
 
 
@@ -72,11 +71,7 @@ class GeneStates:
         self.wanted[slice(None) if tokens is None else tokens] = True
         if not special:
             self.wanted[special_ids(cells, backbone)] = False
-        size = {"batch_size": batch_size}
-        if batch_size is None:
-            size = {"max_tokens": max(TOKENS_A_BATCH, int(np.max(cells.lengths)) + 16)}
-        longest = backbone.max_sequence_length
-        self._batches = CellBatches(cells, max_length=longest, in_order=in_order, **size)
+        self._batches = inference_batches(cells, batch_size, backbone.max_sequence_length, in_order)
 
     def batches(self, progress: bool = False) -> Iterator[GeneTokens]:
         """Runs the model.

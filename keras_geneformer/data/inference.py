@@ -120,17 +120,26 @@ def run_batches(
 
 
 def inference_batches(
-    cells: Any, batch_size: int | None = None, max_length: int | None = None
+    cells: Any,
+    batch_size: int | None = None,
+    max_length: int | None = None,
+    in_order: bool = False,
 ) -> CellBatches:
     """Batches to infer on: longest cells first, in a fixed order.
+
+    On JAX, which compiles every shape, few cells are padded to few lengths.
 
     Args:
         cells: a `CellDataset`.
         batch_size: cells a batch; by default as many as 8192 tokens hold (4 cells of 2048 tokens,
             16 of 512), which keeps attention's memory flat whatever the length.
         max_length: the model's `max_sequence_length`.
+        in_order: the cells come in the order of the dataset instead.
     """
-    if batch_size is not None:
-        return CellBatches(cells, batch_size=batch_size, max_length=max_length)
-    longest = int(np.max(cells.lengths)) + 16
-    return CellBatches(cells, max_tokens=max(TOKENS_A_BATCH, longest), max_length=max_length)
+    size: dict[str, Any] = {"batch_size": batch_size}
+    if batch_size is None:
+        size = {"max_tokens": max(TOKENS_A_BATCH, int(np.max(cells.lengths)) + 16)}
+    lengths = min(10, max(2, len(cells) // 32)) if require_backend() == "jax" else 10
+    return CellBatches(
+        cells, bucket_count=lengths, max_length=max_length, in_order=in_order, **size
+    )
