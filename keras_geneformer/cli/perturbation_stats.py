@@ -178,8 +178,12 @@ def _draw(table: Any, output: Path) -> list[Path]:
     else:
         if "Test_avg_shift" in columns:
             moved = table.assign(moved=1 - table["Test_avg_shift"])
-            bars = {"gene": "Gene_name", "value": "moved", "xlabel": "1 - cosine"}
-            drawn.append(plotting.gene_bars(moved, beside("ranked"), **bars))
+            ranked = beside("ranked")
+            drawn.append(
+                plotting.gene_bars(
+                    moved, ranked, gene="Gene_name", value="moved", xlabel="1 - cosine"
+                )
+            )
     if any(name.startswith("Shift_to_alt_end_") for name in columns) and "Gene" in columns:
         drawn.append(plotting.gene_arrows(table, beside("arrows")))
     return drawn

@@ -52,10 +52,9 @@ def gene_effect_heatmap(
         affected=pairs["Affected_gene_name"].astype(str),
     )
     # Genes that share most cells come first: the map of pairs is then nearly full.
-    held = moved.groupby("perturbed")["affected"].nunique()
-    most = held[held >= held.quantile(0.5)].index
-    rows = moved[moved["perturbed"].isin(most)].groupby("perturbed")["moved"].mean()
-    rows = rows.nlargest(number).index
+    by_perturbed = moved.groupby("perturbed")["moved"].agg(["mean", "size"])
+    full = by_perturbed[by_perturbed["size"] >= by_perturbed["size"].quantile(0.5)]
+    rows = full["mean"].nlargest(number).index
     chosen = moved[moved["perturbed"].isin(rows)]
     by_affected = chosen.groupby("affected")["moved"].agg(["mean", "size"])
     enough = by_affected[by_affected["size"] >= by_affected["size"].quantile(0.5)]

@@ -155,7 +155,8 @@ def state_arrows(
     size = float(np.clip(9000 / len(start), 3, 22))
     for name, colour in zip(kinds, cycled(COLOURS, len(kinds))):
         chosen = names.to_numpy() == name
-        axes.scatter(*start[chosen].T, s=size, color=colour, linewidth=0, label=clipped(name, 30))
+        x, y = start[chosen].T
+        axes.scatter(x, y, s=size, color=colour, linewidth=0, label=clipped(name, 30))
     origin = start[before.index.get_indexer(after.index)]
     axes.quiver(
         *origin.T,

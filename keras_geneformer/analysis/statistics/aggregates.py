@@ -23,7 +23,7 @@ def effects_by_cell(table: pd.DataFrame, vocabulary: Any, published: bool) -> pd
     genes = single["gene"].to_numpy(dtype=object).astype(str)
     labels = GeneLabels(genes, single["token"].to_numpy(np.int64), vocabulary, published)
     columns = labels.columns(genes)
-    names = pd.DataFrame(columns, index=genes).loc[table["gene"].astype(str)]
+    names = pd.DataFrame(columns, index=genes).loc[table["gene"].astype(str).tolist()]
     result = pd.DataFrame(
         {"Cosine_sim": table["value"].to_numpy(), "Gene": names["Gene_name"].to_numpy()}
     )
@@ -72,7 +72,7 @@ def gene_shifts(
                 np.nan if cell else of[name][2] for cell, name in zip(whole, sums["state"])
             ],
             "Cosine_sim_mean": sums["mean"].to_numpy(),
-            "Cosine_sim_stdev": np.sqrt(sums["squares"] / sums["number"]).to_numpy(),
+            "Cosine_sim_stdev": np.sqrt((sums["squares"] / sums["number"]).to_numpy()),
             "N_Detections": sums["number"].to_numpy(),
         }
     )

@@ -188,14 +188,14 @@ def gene_values(table: pd.DataFrame, key: str = "gene") -> GeneValues:
     tokens = np.full(len(names), -1, dtype=np.int64)
     if key == "gene":
         tokens[codes] = table["token"].to_numpy(np.int64)
-    names = np.asarray(names, dtype=object).astype(str)
-    place = np.lexsort((names, tokens))
+    genes = np.asarray(names, dtype=object).astype(str)
+    place = np.lexsort((genes, tokens))
     position = np.empty(len(place), dtype=np.int64)
     position[place] = np.arange(len(place))
     gene = position[codes]
     rows = np.argsort(gene, kind="stable")
     return GeneValues(
-        genes=names[place],
+        genes=genes[place],
         tokens=tokens[place],
         gene=gene[rows],
         cell=np.asarray(cell, dtype=np.int64)[rows],

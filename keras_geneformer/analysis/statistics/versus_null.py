@@ -37,15 +37,12 @@ def versus_same_genes(
     result, p = _compared(values, nulls, place, vocabulary, published=False)
     if comparison.test == "donor-means":
         own, others = (_donor_means(each, comparison) for each in (values, nulls))
-        more, p = _welch(*own, *(_taken(part, place) for part in others), comparison.level)
+        more, p = _welch(own, others, place, comparison.level)
         result["donors"] = own[2].astype(int)
     elif comparison.test == "rank-sum":
-        moments = _moments(nulls.gene, nulls.value, len(nulls))
-        more, _ = _welch(
-            *_moments(values.gene, values.value, len(values)),
-            *(_taken(part, place) for part in moments),
-            comparison.level,
-        )
+        own = _moments(values.gene, values.value, len(values))
+        others = _moments(nulls.gene, nulls.value, len(nulls))
+        more, _ = _welch(own, others, place, comparison.level)
     else:
         raise ValueError(
             f"Received test={comparison.test!r} with a null measured in other cells; expected "
@@ -143,15 +140,14 @@ def _donor_means(
 
 
 def _welch(
-    mean: np.ndarray,
-    variance: np.ndarray,
-    number: np.ndarray,
-    null_mean: np.ndarray,
-    null_variance: np.ndarray,
-    null_number: np.ndarray,
+    own: tuple[np.ndarray, np.ndarray, np.ndarray],
+    others: tuple[np.ndarray, np.ndarray, np.ndarray],
+    place: np.ndarray,
     level: float,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Difference of means with its interval, Cohen's d, and p of Welch's t."""
+    """Difference of means with its interval, Cohen's d, and p of Welch's t, from `_moments`."""
+    mean, variance, number = own
+    null_mean, null_variance, null_number = (_taken(part, place) for part in others)
     one, other = variance / number, null_variance / null_number
     effect, error = mean - null_mean, np.sqrt(one + other)
     with np.errstate(invalid="ignore", divide="ignore"):
