@@ -79,7 +79,7 @@ def compile_openvino_function(function):
     Returns:
         A function from arrays to a numpy array, or a tuple of several.
     """
-    traced = []
+    traced: list = []
 
     def trace(arrays):
         import openvino as ov
@@ -94,11 +94,11 @@ def compile_openvino_function(function):
         return compile_graph(ov.Model(results, parameters)), several
 
     def call(*arrays):
-        arrays = [np.ascontiguousarray(array) for array in arrays]
+        inputs = [np.ascontiguousarray(array) for array in arrays]
         if not traced:
-            traced.extend(trace(arrays))
+            traced.extend(trace(inputs))
         compiled, several = traced
-        outputs = tuple(np.array(output) for output in compiled(arrays).to_tuple())
+        outputs = tuple(np.array(output) for output in compiled(inputs).to_tuple())
         return outputs if several else outputs[0]
 
     return call
