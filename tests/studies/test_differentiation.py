@@ -62,8 +62,8 @@ def test_the_verdict_is_in_words(run):
         "The largest mean shift is 0.05, 50.0% of the way.",
         "Of these, 1 moves them further towards 5 than towards 9.",
         "Of 3 genes overexpressed, none moves 2 cells towards 5 further than genes at like ranks "
-        "do. The largest mean shift is 0.05, 50.0% of the way, of B: no more than chance makes of so "
-        "many genes in so few cells.",
+        "do. The largest mean shift is 0.05, 50.0% of the way, of B: no more than chance makes of "
+        "so many genes in so few cells.",
     ]
 
 
