@@ -120,7 +120,7 @@ class GradientScreen:
         if genes.sum() < 2:
             return np.full(len(ids), np.nan)
         # What stands before the first gene moves by no deletion.
-        moves = (np.cumsum(genes) - genes > 0).astype(np.float64)
+        moves = np.where(np.cumsum(genes) > genes, 1.0, 0.0)
         if self.goal is not None:
             scores = self._towards_goal(ids, genes, moves, self.goal)
         elif self.pooling == "mean":
