@@ -167,6 +167,8 @@ def _draw(table: Any, output: Path) -> list[Path]:
     )
     drawn = []
     for effect, fdr, label in _DRAWN:
+        if fdr in columns and table[fdr].notna().any():
+            table = table[table[fdr].notna()]
         if {effect, fdr, "Sig"} <= columns and table[effect].notna().any():
             drawn.append(
                 plotting.ranked_genes(table, beside("ranked"), effect=effect, xlabel=label)

@@ -159,6 +159,7 @@ def test_rare_genes_are_not_tested():
     rare = table["N_Detections"] < 6
     assert rare.any()
     np.testing.assert_array_equal(table["Goal_end_FDR"].isna(), rare)
+    assert rare.is_monotonic_increasing
 
 
 def cosines(values, genes=("A", "B"), measure="cell_cosine", state="original"):

@@ -80,10 +80,17 @@ class GeneLabels:
 
 
 def sort_rows(table: pd.DataFrame, by: dict[str, bool], published: bool) -> pd.DataFrame:
-    """A table sorted by columns (True: ascending).
+    """A table sorted by columns (True: ascending); unless published, untested genes stand last.
 
     The index is then the row's place before sorting, as in the published tables, or else counts
     rows anew.
     """
     table = table.sort_values(list(by), ascending=list(by.values()), kind="stable")
-    return table if published else table.reset_index(drop=True)
+    if published:
+        return table
+    fdr = [name for name in by if name.endswith("FDR")]
+    if fdr:
+        # The largest means of all are those of genes that one cell holds.
+        untested = table[fdr[0]].isna().to_numpy()
+        table = table.iloc[np.argsort(untested, kind="stable")]
+    return table.reset_index(drop=True)

@@ -81,7 +81,7 @@ def perturbation_stats(
 
     Methods, by the names of the columns that the published package writes and we keep:
     * `goal_state_shift`: `Shift_to_goal_end`, `Shift_to_alt_end_<state>` and their p and FDR;
-      sorted by `Sig`, then by the shift to the goal.
+      sorted by `Sig`, then by the shift to the goal, genes that were not tested last.
     * `vs_null`: `Test_avg_shift` (mean cosine, 1: nothing moved), `Null_avg_shift` and their
       difference. With a table as `null`: the same gene in other cells. Else: its peers.
     * `mixture`: `Impact_component` 1 for genes in the component of lower similarity, of a mixture
