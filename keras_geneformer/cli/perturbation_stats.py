@@ -173,9 +173,10 @@ def _draw(table: Any, output: Path) -> list[Path]:
             drawn.append(
                 plotting.ranked_genes(table, beside("ranked"), effect=effect, xlabel=label)
             )
-            if table[[effect, fdr]].notna().all(axis=1).any():
+            p = "Goal_end_vs_random_pval" if fdr == "Goal_end_FDR" else fdr[:-3] + "pval"
+            if table[[effect, p]].notna().all(axis=1).any():
                 volcano = beside("volcano")
-                drawn.append(plotting.volcano(table, volcano, effect=effect, fdr=fdr, xlabel=label))
+                drawn.append(plotting.volcano(table, volcano, effect=effect, p=p, xlabel=label))
             break
     else:
         if "Test_avg_shift" in columns:

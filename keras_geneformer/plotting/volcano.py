@@ -26,20 +26,20 @@ def volcano(
     path: str | Path,
     *,
     effect: str = "effect",
-    fdr: str = "Goal_end_FDR",
+    p: str = "Goal_end_vs_random_pval",
     gene: str = "Gene_name",
     significant: str = "Sig",
     number: int = 10,
     title: str = "",
     xlabel: str = "",
 ) -> Path:
-    """Draws each gene's effect against its false discovery rate, the strongest named.
+    """Draws each gene's effect against its p, the strongest of the significant ones named.
 
     Args:
-        statistics: one row a gene (`perturbation_stats`); those without an FDR are left out.
+        statistics: one row a gene (`perturbation_stats`); those without a p are left out.
         path: the png to write.
         effect: the column on the x axis.
-        fdr: the column on the y axis, as -log10.
+        p: the column on the y axis, as -log10.
         gene: the column with the names.
         significant: the column that is 1 for genes drawn in colour.
         number: how many genes are named at most: of those in colour the largest effects.
@@ -53,15 +53,15 @@ def volcano(
         ValueError: if a column is missing or no gene has both numbers.
         ImportError: if matplotlib is not installed.
     """
-    absent = [name for name in (effect, fdr, gene, significant) if name not in statistics]
+    absent = [name for name in (effect, p, gene, significant) if name not in statistics]
     if absent:
         raise ValueError(f"no column {absent} among {list(map(str, statistics.columns))}")
-    finite = np.isfinite(statistics[[effect, fdr]].astype(float)).all(axis=1)
+    finite = np.isfinite(statistics[[effect, p]].astype(float)).all(axis=1)
     table = statistics[finite]
     if table.empty:
-        raise ValueError(f"no gene has both {effect!r} and {fdr!r}: nothing to draw")
+        raise ValueError(f"no gene has both {effect!r} and {p!r}: nothing to draw")
     x = table[effect].to_numpy(dtype=float)
-    y = -np.log10(np.maximum(table[fdr].to_numpy(dtype=float), _LEAST))
+    y = -np.log10(np.maximum(table[p].to_numpy(dtype=float), _LEAST))
     hit = table[significant].to_numpy() == 1
     figure, axes = empty_picture(4.2, title)
     size = float(np.clip(6000 / len(x), 5, 20))
@@ -70,8 +70,6 @@ def volcano(
         chosen = hit & (np.sign(x) == sign)
         axes.scatter(x[chosen], y[chosen], s=size, color=colour, linewidth=0)
     axes.axvline(0, color=QUIET, linewidth=0.8)
-    if hit.any():
-        axes.axhline(-np.log10(0.05), color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_ylim(0, max(1.0, float(y.max()) * 1.14))
     axes.margins(x=0.14)
     named = np.flatnonzero(hit)
@@ -92,7 +90,7 @@ def volcano(
             arrowprops={"arrowstyle": "-", "color": "#b4bac5", "linewidth": 0.7, "shrinkB": 3},
         )
     axes.set_xlabel(xlabel or effect, fontsize=TEXT, color=INK)
-    axes.set_ylabel("-log10 of the false discovery rate", fontsize=TEXT, color=INK)
+    axes.set_ylabel("-log10 p", fontsize=TEXT, color=INK)
     axes.grid(color=RULE, linewidth=0.8)
     axes.locator_params(axis="x", nbins=5)
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 3), useMathText=True)

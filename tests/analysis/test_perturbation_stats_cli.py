@@ -110,7 +110,8 @@ def test_arrows_on_a_map_of_cells(tmp_path, monkeypatch):
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match=r"12 x 5 before and 4 x 5 after, 4 of unknown names, and"):
         plotting.state_arrows(before, after.set_axis(list("abcd")), tmp_path / "b.png")
-    with pytest.raises(ValueError, match=r"no column \['Sig'\] among \['effect', 'Goal_end_FDR', "):
+    with pytest.raises(ValueError, match=r"no column \['Sig'\] among \['effect', 'Goal_end_vs"):
         plotting.volcano(
-            pd.DataFrame(columns=["effect", "Goal_end_FDR", "Gene_name"]), tmp_path / "c.png"
+            pd.DataFrame(columns=["effect", "Goal_end_vs_random_pval", "Gene_name"]),
+            tmp_path / "c.png",
         )
