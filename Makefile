@@ -25,13 +25,14 @@ TEST := $(VENV)/.installed-test
 LINT := $(VENV)/.installed-lint
 DEMO := $(if $(wildcard $(TEST)),$(TEST),$(VENV)/.installed-demo)
 
-.PHONY: help demo test test-jax test-torch lint types install clean
+.PHONY: help demo test test-jax test-torch test-openvino lint types install clean
 
 help:
 	@echo "make demo        real cells through the whole package, drawn in $(OUTPUT)/report.html"
 	@echo "make test        the whole test suite, on TensorFlow"
 	@echo "make test-jax    every test that touches a tensor, on JAX"
 	@echo "make test-torch  every test that touches a tensor, on PyTorch"
+	@echo "make test-openvino  what only infers, on OpenVINO"
 	@echo "make lint        ruff: rules and format"
 	@echo "make types       mypy"
 	@echo "make install     all that the above need, into $(VENV)"
@@ -51,6 +52,10 @@ test-jax: $(TEST)
 
 test-torch: $(TEST)
 	KERAS_BACKEND=torch $(PYTEST) -m tensors
+
+test-openvino: $(TEST)
+	KERAS_BACKEND=openvino $(PYTEST) tests/openvino tests/reference/test_embedding_reference.py \
+		tests/reference/test_perturbation_reference.py
 
 lint: $(LINT)
 	$(BIN)/ruff check .

@@ -84,10 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _messages_for_users(debug: bool) -> Iterator[None]:
     """Warnings and log lines on stderr, in one line each; as they were afterwards.
 
-    Files from the hub are named with their checksums. With --debug everything is said.
+    Files from the hub are named with their checksums, a screen with its noise. With --debug everything is said.
     """
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    levels = {"keras_geneformer.hub": logging.INFO} | (
+    told = ("keras_geneformer.hub", "keras_geneformer.screen")
+    levels = dict.fromkeys(told, logging.INFO) | (
         {"keras_geneformer": logging.DEBUG} if debug else {}
     )
     before = {name: logging.getLogger(name).level for name in levels}

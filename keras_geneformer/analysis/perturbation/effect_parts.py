@@ -113,7 +113,7 @@ def in_order(parts: list[Part]) -> Iterator[pa.Table]:
         for row, count in part.cells:
             places.append((row, number, start, count))
             start += count
-    held, table = -1, None
+    held, table = -1, SCHEMA.empty_table()
     for number, start, count in _runs(sorted(places)):
         if number != held:
             held, table = number, read_part(parts[number].path)[1]

@@ -85,7 +85,7 @@ def effects_schema(path: Path) -> pa.Schema:
 def _read_csv(path: Path, columns: list[str], measures: Sequence[str] | None) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"no effects at {path}; expected a file that perturb wrote")
-    types = {"token": "int64", "value": "float64"}
+    types: dict[str, Any] = {"token": "int64", "value": "float64"}
     names = pd.read_csv(path, nrows=0).columns
     absent = [name for name in COLUMNS if name not in names]
     if absent:
@@ -93,7 +93,7 @@ def _read_csv(path: Path, columns: list[str], measures: Sequence[str] | None) ->
             f"{path} holds no effects: it has no columns {', '.join(absent)} (it has "
             f"{', '.join(map(str, names))})"
         )
-    text = {name: str for name in COLUMNS if name not in types}
+    text: dict[str, Any] = {name: "str" for name in COLUMNS if name not in types}
     table = pd.read_csv(
         path,
         dtype=text | types,

@@ -1,5 +1,6 @@
 """In silico perturbation: genes deleted or moved in cells, and how far the cells move."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def perturb(
     published: bool = False,
     seed: int = 0,
     progress: bool = False,
-) -> pd.DataFrame | Path:
+) -> Any:
     """Perturb genes in cells, and measure how far the cells move (Theodoris et al., Nature 2023).
 
     Kinds: `"delete"` takes the gene's token out, and all below it move up one rank.
@@ -283,6 +284,7 @@ def perturb(
         "states": None if wanted is None else wanted.described(),
         "model_checksum": model_checksum(backbone),
         "vocabulary_checksum": getattr(vocabulary, "checksum", None),
+        "state_vectors": None if wanted is None else _digest(wanted.vectors),
         "cells_checksum": cells_checksum(cells, None if wanted is None else wanted.obs_key),
         "shard": None if shard is None else list(shard),
     }
@@ -293,3 +295,10 @@ def perturb(
             run(writer)
             writer.finish()
     return Path(output)
+
+
+def _digest(vectors: pd.DataFrame | None) -> str | None:
+    """What tells given vectors of states from others."""
+    if vectors is None:
+        return None
+    return hashlib.sha256(vectors.to_numpy(dtype=np.float64).tobytes()).hexdigest()

@@ -1,5 +1,6 @@
 """Which genes of a cell are perturbed exactly, after a screen has scored all of them."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from keras_geneformer.analysis.perturbation.cell_effects import CellEffects
 from keras_geneformer.analysis.perturbation.variants import Perturbation
 
 SCREENS = ("gradient", "int8")
+
+_logger = logging.getLogger("keras_geneformer.screen")
 
 
 class Screen(Protocol):
@@ -38,9 +41,23 @@ def make_screen(by: str, backbone: Any, cells: Any, **options: Any) -> Screen:
         from keras_geneformer.analysis.perturbation.gradient_screen import GradientScreen
 
         return GradientScreen(backbone, **options)
+    if "projections" in options:
+        raise ValueError(
+            f'Received projections={options["projections"]} with screen_by="int8"; projections '
+            'are of the "gradient" screen.'
+        )
     from keras_geneformer.analysis.perturbation.quantized_screen import QuantizedScreen
 
-    return QuantizedScreen(backbone, cells, **options)
+    screen = QuantizedScreen(backbone, cells, **options)
+    floor = screen.noise_floor
+    _logger.info(
+        "int8 alone moves a cell by %.1e (median of %d unperturbed cells, %.1e at most): the screen "
+        "cannot tell smaller effects apart",
+        np.median(floor),
+        len(floor),
+        np.max(floor),
+    )
+    return screen
 
 
 def check_screen(screen: int | None, controls: int | None, perturbation: Perturbation) -> None:

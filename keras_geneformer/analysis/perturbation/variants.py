@@ -113,7 +113,7 @@ class Perturbation:
             return True
         if self.anchor is not None and self.anchor not in ids:
             return True
-        if self.together and self.kind != "overexpress":
+        if self.together and self.targets is not None and self.kind != "overexpress":
             return not np.isin(self.targets, ids).all() or len(genes) <= len(self.targets)
         return False
 
