@@ -15,9 +15,7 @@ def test_genes_come_by_name_or_from_a_file(tmp_path):
 
 
 def test_refuses(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"no genes at none.csv; expected names with"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no genes at none.csv; expected names with"):
         named_genes("none.csv")
     (tmp_path / "genes.csv").write_text("name,kind\nGATA4,tf\n")
     with pytest.raises(ValueError, match=r"genes.csv has columns name, kind; expected ensembl_id"):

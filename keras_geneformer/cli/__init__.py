@@ -84,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _messages_for_users(debug: bool) -> Iterator[None]:
     """Warnings and log lines on stderr, in one line each; as they were afterwards.
 
-    Files from the hub are named with their checksums, a screen with its noise. With --debug everything is said.
+    Files from the hub are named with their checksums, a screen with its noise. With --debug
+    everything is said.
     """
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     told = ("keras_geneformer.hub", "keras_geneformer.screen")

@@ -55,7 +55,5 @@ def test_strongest_genes(effects):
     assert genes["effect"].is_monotonic_decreasing
     alone = effect_summary(effects[effects["gene"] == "ENSG3"])
     assert strongest_genes(alone)[0]["gene"].tolist() == ["ENSG3"]
-    with pytest.raises(
-        ValueError, match="The effects hold no shift of the cosine towards 9: "
-    ):
+    with pytest.raises(ValueError, match="The effects hold no shift of the cosine towards 9: "):
         strongest_genes(summary, "9")

@@ -85,7 +85,6 @@ def effects_schema(path: Path) -> pa.Schema:
 def _read_csv(path: Path, columns: list[str], measures: Sequence[str] | None) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"no effects at {path}; expected a file that perturb wrote")
-    types: dict[str, Any] = {"token": "int64", "value": "float64"}
     names = pd.read_csv(path, nrows=0).columns
     absent = [name for name in COLUMNS if name not in names]
     if absent:
@@ -93,12 +92,13 @@ def _read_csv(path: Path, columns: list[str], measures: Sequence[str] | None) ->
             f"{path} holds no effects: it has no columns {', '.join(absent)} (it has "
             f"{', '.join(map(str, names))})"
         )
-    text: dict[str, Any] = {name: "str" for name in COLUMNS if name not in types}
+    types: Any = {name: "str" for name in COLUMNS} | {"token": "int64", "value": "float64"}
+    missing: Any = {"value": ["", "nan"]}
     table = pd.read_csv(
         path,
-        dtype=text | types,
+        dtype=types,
         keep_default_na=False,
-        na_values={"value": ["", "nan"]},
+        na_values=missing,
         float_precision="round_trip",
     )
     if measures is not None:

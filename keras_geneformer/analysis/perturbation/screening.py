@@ -51,8 +51,8 @@ def make_screen(by: str, backbone: Any, cells: Any, **options: Any) -> Screen:
     screen = QuantizedScreen(backbone, cells, **options)
     floor = screen.noise_floor
     _logger.info(
-        "int8 alone moves a cell by %.1e (median of %d unperturbed cells, %.1e at most): the screen "
-        "cannot tell smaller effects apart",
+        "int8 alone moves a cell by %.1e (median of %d unperturbed cells, %.1e at most): the "
+        "screen cannot tell smaller effects apart",
         np.median(floor),
         len(floor),
         np.max(floor),
