@@ -11,7 +11,11 @@ import pandas as pd
 from keras_geneformer.analysis.cell_vectors import CellVectors
 from keras_geneformer.analysis.embedding_files import EmbeddingWriter
 from keras_geneformer.analysis.embedding_formats import check_output
-from keras_geneformer.analysis.perturbation.identity import cells_checksum, model_checksum
+from keras_geneformer.analysis.perturbation.identity import (
+    cells_checksum,
+    model_checksum,
+    obs_checksum,
+)
 
 
 def embed_cells(
@@ -75,7 +79,8 @@ def embed_cells(
         ValueError: the cells are of another vocabulary, too long or none; no such layer, pooling,
             task or dtype; an AnnData without a vocabulary, or with cell names that are not unique;
             an output of another suffix, of an AnnData, or begun with other settings.
-        FileExistsError: the output exists and holds no embedding.
+        FileExistsError: an .h5ad or .zarr of that name exists and holds no embedding of ours. A
+            table is replaced.
 
     Example:
         >>> from keras_geneformer.testing import synthetic_dataset, tiny_backbone
@@ -135,6 +140,7 @@ def _embed_to_file(
     settings = settings | {
         "model_checksum": model_checksum(vectors.network),
         "cells_checksum": cells_checksum(vectors.cells),
+        "obs_checksum": obs_checksum(vectors.cells.obs),
         "batches": len(vectors),
         "key": key,
     }

@@ -45,7 +45,7 @@ class EmbeddingWriter:
 
     Raises:
         ValueError: another suffix; parts of other settings.
-        FileExistsError: the output exists and holds no embedding of ours.
+        FileExistsError: an .h5ad or .zarr of that name exists and holds no embedding of ours.
         BlockingIOError: another process writes the same output.
     """
 

@@ -67,7 +67,7 @@ def embed_genes(
 
     Raises:
         ValueError: another statistic; a gene that is not in the vocabulary, or genes of which none
-            is in any cell; no such column; `by` without a statistic; an output of another suffix;
+            is in any cell; no such column, or one called `gene` or `cells`; `by` without a statistic; an output of another suffix;
             or whatever `embed_cells` refuses.
         OSError: medians need more room for temporary files than there is.
 
@@ -85,6 +85,11 @@ def embed_genes(
         raise ValueError(
             f"Received by={by!r} and statistic=None; every cell has rows of its own there: choose "
             "a statistic, or leave by out."
+        )
+    if by in ("gene", "cells"):
+        raise ValueError(
+            f"Received by={by!r}, which is what a column of the result is called: give the obs "
+            "column another name."
         )
     path = None if output is None else check_table(output, streamed=statistic is None)
     vocabulary = vocabulary_for(model, cells, vocabulary)

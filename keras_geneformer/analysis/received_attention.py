@@ -6,51 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_geneformer.layers.attention_kernels import MASKED
-from keras_geneformer.layers.pooling import gene_tokens
-
-
-class ReceivedAttention(keras.layers.Layer):
-    """Adds to hidden states the attention that each token receives in the block they come from.
-
-    That of a token is the sum, over the heads and over the cell's gene tokens as queries, of the
-    weight that they give to it. Heads are taken one by one, so that what exists at once is
-    `(batch, length, length)`.
-
-    Args:
-        attention: the block's `SelfAttention`.
-        special_token_ids: token ids that are no genes, and whose queries do not count.
-
-    Inputs: `before`, the block's input, and `after`, its output, of shape
-    `(batch, length, hidden_dim)`; `token_ids` and `padding_mask`, of shape `(batch, length)`.
-    Output: float32 of shape `(batch, length, hidden_dim + 1)`: `after`, then what is received.
-    """
-
-    def __init__(self, attention, special_token_ids, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
-        self.attention = attention
-        self.special_token_ids = tuple(special_token_ids)
-        self.built = True
-
-    def call(self, before, after, token_ids, padding_mask):
-        """Attend once more, without values."""
-        query, key = self.attention.query(before), self.attention.key(before)
-        width = query.shape[-1] // self.attention.num_heads
-        bias = (1.0 - ops.cast(padding_mask, "float32"))[:, None, :] * MASKED
-        asking = gene_tokens(token_ids, padding_mask, self.special_token_ids)
-        asking = ops.cast(asking, "float32")[:, None, :]
-        received = 0.0
-        for head in range(self.attention.num_heads):
-            part = slice(head * width, (head + 1) * width)
-            asked = query[:, :, part] * width**-0.5
-            scores = ops.matmul(asked, ops.transpose(key[:, :, part], (0, 2, 1)))
-            weights = ops.softmax(ops.cast(scores, "float32") + bias, axis=-1)
-            received = received + ops.matmul(asking, weights)
-        return ops.concatenate([after, ops.transpose(received, (0, 2, 1))], axis=-1)
-
-    def compute_output_shape(self, before_shape, after_shape, token_ids_shape, padding_mask_shape):
-        """One more than the hidden width."""
-        return (*after_shape[:-1], after_shape[-1] + 1)
+from keras_geneformer.analysis.attention.attention_models import reduction_model
 
 
 def received_attention_model(backbone: Any, layer: int) -> Any:
@@ -61,7 +17,8 @@ def received_attention_model(backbone: Any, layer: int) -> Any:
         layer: as in `GeneformerBackbone.hidden_state_model`.
 
     Returns:
-        A `keras.Model` whose output is that of `ReceivedAttention`.
+        A `keras.Model` with float32 output `(batch, length, hidden_dim + 1)`: the states, then what
+        each token receives, as `AttentionReduction` gives it, summed over heads.
 
     Raises:
         ValueError: there is no such layer, or it is that of the embeddings, which has no attention.
@@ -73,10 +30,11 @@ def received_attention_model(backbone: Any, layer: int) -> Any:
             f'Received layer={layer} with pooling="attention", but no attention comes before the '
             "embeddings: choose a layer from 1 on, or another pooling."
         )
-    before = backbone.hidden_state_model(index - 1).output
-    attention = backbone.get_layer(f"encoder_block_{index - 1}").attention
-    received = ReceivedAttention(attention, backbone.special_token_ids, name="received_attention")
-    output = received(before, model.output, model.input["token_ids"], model.input["padding_mask"])
+    special = np.array(backbone.special_token_ids, dtype=np.int64)
+    received = reduction_model(backbone, [index], special, statistics=False)
+    of_tokens = ops.sum(received.output[:, 0], axis=1)[:, :, None]
+    states = ops.cast(model.output, "float32")
+    output = ops.concatenate([states, of_tokens], axis=-1)
     return keras.Model(model.input, output, name=f"{model.name}_attention")
 
 

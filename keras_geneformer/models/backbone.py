@@ -1,5 +1,7 @@
 """The encoder: token ids in, a contextual embedding of every gene out."""
 
+import numbers
+
 import keras
 
 from keras_geneformer.layers.embeddings import GeneEmbeddings
@@ -132,10 +134,11 @@ class GeneformerBackbone(PresetModel):
         Raises:
             ValueError: there is no such layer.
         """
-        index = layer + self.num_layers + 1 if layer < 0 else layer
+        whole = isinstance(layer, numbers.Integral) and not isinstance(layer, bool)
+        index = -1 if not whole else layer + self.num_layers + 1 if layer < 0 else layer
         if not 0 <= index <= self.num_layers:
             raise ValueError(
-                f"Received layer={layer}; this model has {self.num_layers} encoder blocks: "
+                f"Received layer={layer!r}; this model has {self.num_layers} encoder blocks: "
                 f"expected 0 to {self.num_layers}, or -{self.num_layers + 1} to -1."
             )
         name = f"encoder_block_{index - 1}" if index else "embeddings"

@@ -137,8 +137,9 @@ def attention_by_rank(ranks: pd.DataFrame, path: str | Path, *, title: str = "")
         panel.set_title(f"layer {layer}", fontsize=TEXT, color=INK)
         panel.set_xlim(0, 100)
         panel.set_xticks([0, 50, 100])
-        panel.set_ylim(bottom=0)
         panel.grid(color=RULE, linewidth=0.8)
+    # Limits end the fitting of the axes that all panels share, so they come last.
+    panels.flat[0].set_ylim(bottom=0)
     for panel in panels.flat[len(layers) :]:
         panel.remove()
     figure.supxlabel("rank in the cell (%; 0 is the front)", fontsize=TEXT, color=INK)

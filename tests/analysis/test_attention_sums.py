@@ -169,3 +169,26 @@ def test_what_cannot_be_asked(backbone, cells):
         kg.attention_weights(backbone, [5.0, 6.0])
     with pytest.raises(ValueError, match=r"^The vocabulary \(checksum .* is not the one that the "):
         kg.attention_by_gene(backbone, cells, vocabulary=tiny_vocabulary())
+
+
+def test_groups_are_not_called_as_columns_of_the_table(backbone, cells):
+    named = kg.CellDataset(list(cells), cells.obs.assign(layer=cells.obs["kind"]), cells.vocabulary)
+    for asked in (kg.attention_by_gene, kg.attention_rollout):
+        with pytest.raises(
+            ValueError, match=r"^Received by='layer', which is what a column of the result is cal"
+        ):
+            asked(backbone, named, by="layer")
+
+
+def test_a_group_without_genes_of_a_class_is_left_out(backbone, cells):
+    kind = cells.obs["kind"].to_numpy()
+    has = {
+        one: set(np.concatenate([cells[i] for i in np.flatnonzero(kind == one)]).tolist())
+        for one in ("a", "b")
+    }
+    only = cells.vocabulary.genes_of(np.array(sorted(has["a"] - has["b"]))).tolist()
+    with pytest.warns(UserWarning, match=r"^1 of 2 groups of kind are left out, .* cells: b\.$"):
+        found = kg.attention_heads(backbone, cells, {"few": only}, layers=-1, by="kind")
+    assert set(found.heads["kind"]) == {"a"}
+    with pytest.raises(ValueError, match=r"^No group of cells holds genes of every class\. None"):
+        kg.attention_heads(backbone, cells, {"few": only}, by="kind", min_cells=9)

@@ -80,6 +80,17 @@ def test_lists_of_one_class_are_set_against_all_other_genes(tmp_path):
     ("genes", "column", "message"),
     [
         ({"other genes": ["GENE1"]}, None, "A class of the list is called 'other genes', which "),
+        (
+            {"tf": []},
+            None,
+            r"^None of the 0 genes of the class 'tf' is in the vocabulary \(it is em",
+        ),
+        (
+            {"tf": ["X"], "a": ["GENE1"]},
+            None,
+            r"^None of the 1 genes of the class 'tf' is in the v",
+        ),
+        ({}, None, r"^Received no class of genes; expected at least one\.$"),
         ({"tf": "GENE1"}, None, "The class 'tf' holds the text 'GENE1'; expected a list of genes"),
         (7, None, "Received a int of gene classes; expected a dict of class names to lists of"),
         (pd.DataFrame({"x": ["a"]}), None, "the table has the columns x; expected 'ensembl_id' o"),

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_geneformer.analysis.attention.reductions import AttentionReduction, WholeAttention
+from keras_geneformer.layers.pooling import gene_tokens
 
 
 def reduction_model(
@@ -87,8 +88,6 @@ def _entering(backbone: Any, layer: int) -> Any:
 
 def _gene_weights(inputs: Any, special: np.ndarray) -> Any:
     """(batch, length) float32: 1/k at each of a cell's k genes, 0 elsewhere."""
-    genes = ops.not_equal(inputs["padding_mask"], 0)
-    for token in special.tolist():
-        genes = ops.logical_and(genes, ops.not_equal(inputs["token_ids"], token))
+    genes = gene_tokens(inputs["token_ids"], inputs["padding_mask"], special.tolist())
     genes = ops.cast(genes, "float32")
     return genes / ops.sum(genes, axis=1, keepdims=True)

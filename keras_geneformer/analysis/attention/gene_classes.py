@@ -62,6 +62,15 @@ def read_tested_classes(genes: Any, vocabulary: Any, column: str | None = None) 
         raise ValueError(f"A class of the list is called {OTHERS!r}, which every other gene is.")
     names = [name for members in classes.values() for name in members]
     named = set(vocabulary.positions_of(names).tolist())
+    for label, members in classes.items():
+        if not (vocabulary.positions_of(members) >= 0).any():
+            raise ValueError(
+                f"None of the {len(members)} genes of the class {label!r} is in the vocabulary "
+                f"({', '.join(map(str, members[:10])) or 'it is empty'}). Expected Ensembl ids or "
+                "symbols that it knows."
+            )
+    if not classes:
+        raise ValueError("Received no class of genes; expected at least one.")
     # A gene of two classes is of neither, and not of the others.
     others = [gene for place, gene in enumerate(vocabulary.genes.tolist()) if place not in named]
     return read_gene_classes(classes | ({OTHERS: others} if others else {}), vocabulary)

@@ -1,5 +1,6 @@
 """What each head attends to: genes of a class, the front of the cell, few genes or many."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,7 +60,8 @@ def attention_heads(
         column: the column of the table with the class.
         alternative: `"greater"`: genes of the class receive more; `"less"` or `"two-sided"`.
         layers: encoder blocks, from 1, or negative from the end; all by default.
-        by: an obs column: everything for the cells of each value by itself.
+        by: an obs column: everything for the cells of each value by itself. A value is left out,
+            with a warning, whose cells hold no gene of a class.
         min_cells: genes that fewer cells (of a group) hold are left out.
         batch_size: cells a batch; by default as many as 8192 tokens hold.
         vocabulary: the `GeneVocabulary`; by default that of the cells, or of the preset.
@@ -96,10 +98,11 @@ def attention_heads(
             f"Received against={against!r}; the classes are {', '.join(classes.classes)}."
         )
     kept, codes, groups = grouped(cells, by)
-    for group, name in enumerate(groups):
-        there = kept if by is None else kept.subset(codes == group)
-        held = cells_with_token(there, asked.backbone.vocabulary_size)
-        genes_in_cells(classes, held, min_cells, "" if by is None else f" of {by} {name!r}")
+    if by is None:
+        held = cells_with_token(kept, asked.backbone.vocabulary_size)
+        genes_in_cells(classes, held, min_cells)
+    else:
+        kept, codes, groups = _testable(kept, codes, groups, classes, min_cells, by)
     sums = sum_attention(
         asked._replace(cells=kept),
         chosen,
@@ -109,6 +112,37 @@ def attention_heads(
         progress=progress,
     )
     return head_attention(sums, classes, against, alternative, min_cells, by)
+
+
+def _testable(
+    cells: Any,
+    codes: np.ndarray,
+    groups: list[str],
+    classes: GeneClasses,
+    min_cells: int,
+    by: str,
+) -> tuple[Any, np.ndarray, list[str]]:
+    """The groups whose cells hold genes of every class; a warning tells of the others."""
+    left, lost = [], []
+    size = int(classes.tokens.max()) + 1
+    for group, name in enumerate(groups):
+        held = cells_with_token(cells.subset(codes == group), size)
+        try:
+            genes_in_cells(classes, held, min_cells, f" of {by} {name!r}")
+            left.append(group)
+        except ValueError as error:
+            lost.append((name, str(error)))
+    if not left:
+        raise ValueError(f"No group of cells holds genes of every class. {lost[0][1]}")
+    if not lost:
+        return cells, codes, groups
+    warnings.warn(
+        f"{len(lost)} of {len(groups)} groups of {by} are left out, since genes of a class are not "
+        f"in (enough of) their cells: {', '.join(name for name, _ in lost[:10])}.",
+        stacklevel=3,
+    )
+    kept = np.isin(codes, left)
+    return cells.subset(kept), np.searchsorted(left, codes[kept]), [groups[one] for one in left]
 
 
 def head_attention(

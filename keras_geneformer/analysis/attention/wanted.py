@@ -13,6 +13,15 @@ from keras_geneformer.models.backbone_of import backbone_of
 from keras_geneformer.models.presets import preset_vocabulary
 
 
+OWN_COLUMNS = frozenset(
+    "layer head ensembl_id symbol attention cells rank rank_share rank_from rank_to importance "
+    "gene_class against genes other_genes other_attention other_rank_share auc p fdr "
+    "auc_at_like_rank p_at_like_rank fdr_at_like_rank entropy effective_tokens rank_distance "
+    "rank_attended rank_spread tokens_in_use to_special".split()
+)
+"""Columns of the tables of attention, beside which groups of cells stand."""
+
+
 class Asked(NamedTuple):
     """A model and cells that fit each other."""
 
@@ -92,10 +101,16 @@ def grouped(cells: Any, by: str | None) -> tuple[Any, np.ndarray, list[str]]:
         names in alphabetical order; one group without a name where `by` is None.
 
     Raises:
-        ValueError: there is no such column, or no cell has a value.
+        ValueError: there is no such column, it is called as one of the tables', or no cell has a
+            value.
     """
     if by is None:
         return cells, np.zeros(len(cells), dtype=np.int64), [""]
+    if by in OWN_COLUMNS:
+        raise ValueError(
+            f"Received by={by!r}, which is what a column of the result is called: give the obs "
+            "column another name."
+        )
     if by not in cells.obs.columns:
         raise ValueError(
             f"Received by={by!r}; the cells' obs has the columns "

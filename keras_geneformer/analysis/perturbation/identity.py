@@ -43,3 +43,18 @@ def cells_checksum(cells: Any, obs_key: str | None = None) -> str:
         hashes = pd.util.hash_pandas_object(text.astype(str), index=False)
         digest.update(hashes.to_numpy().tobytes())
     return digest.hexdigest()
+
+
+def obs_checksum(obs: pd.DataFrame) -> str:
+    """sha256 over a table of cells: its columns and all values, as text.
+
+    Example:
+        >>> obs = pd.DataFrame({"type": ["a", "b"]})
+        >>> obs_checksum(obs) == obs_checksum(obs.assign(type="a"))
+        False
+    """
+    digest = hashlib.sha256()
+    for name in obs.columns:
+        hashes = pd.util.hash_pandas_object(obs[name].astype(str), index=False)
+        digest.update(str(name).encode() + b"\0" + hashes.to_numpy().tobytes())
+    return digest.hexdigest()
