@@ -67,8 +67,8 @@ def embed_genes(
 
     Raises:
         ValueError: another statistic; a gene that is not in the vocabulary, or genes of which none
-            is in any cell; no such column, or one called `gene` or `cells`; `by` without a statistic; an output of another suffix;
-            or whatever `embed_cells` refuses.
+            is in any cell; no such column, or one called `gene` or `cells`; `by` without a
+            statistic; an output of another suffix; or whatever `embed_cells` refuses.
         OSError: medians need more room for temporary files than there is.
 
     Example:

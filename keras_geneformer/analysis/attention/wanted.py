@@ -12,12 +12,13 @@ from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.models.backbone_of import backbone_of
 from keras_geneformer.models.presets import preset_vocabulary
 
-
-OWN_COLUMNS = frozenset(
-    "layer head ensembl_id symbol attention cells rank rank_share rank_from rank_to importance "
-    "gene_class against genes other_genes other_attention other_rank_share auc p fdr "
-    "auc_at_like_rank p_at_like_rank fdr_at_like_rank entropy effective_tokens rank_distance "
-    "rank_attended rank_spread tokens_in_use to_special".split()
+OWN_COLUMNS = (
+    *("layer", "head", "ensembl_id", "symbol", "attention", "cells", "rank", "rank_share"),
+    *("rank_from", "rank_to", "importance", "gene_class", "against", "genes", "other_genes"),
+    *("other_attention", "other_rank_share", "auc", "p", "fdr"),
+    *("auc_at_like_rank", "p_at_like_rank", "fdr_at_like_rank"),
+    *("entropy", "effective_tokens", "rank_distance", "rank_attended", "rank_spread"),
+    *("tokens_in_use", "to_special"),
 )
 """Columns of the tables of attention, beside which groups of cells stand."""
 
