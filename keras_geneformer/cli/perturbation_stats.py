@@ -82,6 +82,12 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _perturb_stats(options: argparse.Namespace) -> None:
     from keras_geneformer import CellDataset, GeneVocabulary, perturbation_stats
 
+    for read in (options.effects, options.noise, options.null, options.gene_set):
+        if read is not None and options.output.resolve() == Path(read).resolve():
+            raise ValueError(
+                f"--output {options.output} is a table that is read; it would be lost. Choose "
+                "another output"
+            )
     cells = CellDataset.load(options.cells) if options.cells else None
     vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else None
     if vocabulary is None and cells is not None:
@@ -96,7 +102,7 @@ def _perturb_stats(options: argparse.Namespace) -> None:
         options.method,
         null=options.null,
         states=states,
-        genes=_names(options.genes) or None,
+        genes=None if options.genes is None else _names(options.genes),
         anchor=options.anchor,
         vocabulary=vocabulary,
         cells=cells,

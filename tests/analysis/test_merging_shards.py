@@ -82,6 +82,20 @@ def test_refuses(tmp_path, shards):
         merge_effects(shards, output)
 
 
+def test_no_shard_and_no_other_run_is_replaced(tmp_path, shards):
+    kept = shards[0].read_bytes()
+    with pytest.raises(
+        ValueError, match=r"shard1.parquet is one of the shards to merge; choose an"
+    ):
+        merge_effects(shards, shards[0])
+    assert shards[0].read_bytes() == kept
+    other = write(tmp_path / "other.parquet", layer=-1)
+    kept = other.read_bytes()
+    with pytest.raises(ValueError, match=r"other.parquet is of a run with other settings: layer"):
+        merge_effects(shards, other)
+    assert other.read_bytes() == kept
+
+
 def test_refuses_shards():
     assert read_shard("2/8") == (2, 8)
     for text in ("3", "0/2", "3/2", "a/b", "1/2/3"):

@@ -115,3 +115,20 @@ def test_arrows_on_a_map_of_cells(tmp_path, monkeypatch):
             pd.DataFrame(columns=["effect", "Goal_end_vs_random_pval", "Gene_name"]),
             tmp_path / "c.png",
         )
+
+
+def test_no_table_that_is_read_is_replaced(files, capsys):
+    effects = files / "shifts.parquet"
+    kept = effects.read_bytes()
+    assert run("perturb-stats", effects, "--goal", "goal", "--output", effects) != 0
+    said = capsys.readouterr().err
+    assert "shifts.parquet is a table that is read; it would be lost. Choose another output" in said
+    assert effects.read_bytes() == kept
+
+
+def test_a_list_of_no_genes(files, tmp_path, capsys):
+    output = tmp_path / "stats.csv"
+    arguments = ("--goal", "goal", "--genes", ",", "--output", output)
+    assert run("perturb-stats", files / "shifts.parquet", *arguments) != 0
+    assert "Received an empty list of genes; expected one or more" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

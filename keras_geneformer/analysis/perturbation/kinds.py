@@ -96,7 +96,8 @@ def check_kind(
 
     Raises:
         ValueError: unknown kind; `rank_shift` not between 1 and `quantiles`; `set_rank` without a
-            rank from 0, or a rank with another kind.
+            rank from 0, or a rank, a `rank_shift` or `quantiles` with another
+            kind.
     """
     if kind not in KINDS:
         raise ValueError(
@@ -113,6 +114,11 @@ def check_kind(
                 f"Received kind={kind!r} with published=True: the published package has no such "
                 "kind to reproduce (it raises). Leave published out."
             )
+    elif (rank_shift, quantiles) != (1, 4):
+        raise ValueError(
+            f"Received rank_shift={rank_shift} and quantiles={quantiles} with kind={kind!r}; they "
+            'go with "inhibit" and "activate".'
+        )
     if kind == "set_rank" and (rank is None or rank < 0):
         raise ValueError(
             f'Received kind="set_rank" with rank={rank}; expected a rank from 0, the highest.'

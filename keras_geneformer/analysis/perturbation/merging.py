@@ -49,7 +49,7 @@ def merge_effects(
 
     Args:
         paths: the parquet files, in any order.
-        output: the parquet file to write; one of the same run is replaced.
+        output: the parquet file to write; none of the shards. One of the same run is replaced.
 
     Returns:
         The output.
@@ -96,10 +96,13 @@ def merge_effects(
             f"Of {shards} shards, {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
             "missing; give all files of the run"
         )
-    check_output(output, None)
+    about = first | {"shard": None}
+    if any(output.resolve() == path.resolve() for path in files):
+        raise ValueError(f"{output} is one of the shards to merge; choose another output")
+    check_output(output, about)
     tables = (table for number in range(1, shards + 1) for table in _tables(by_number[number]))
     with _beside(output) as beside:
-        write_effects(tables, beside, first | {"shard": None})
+        write_effects(tables, beside, about)
     return output
 
 

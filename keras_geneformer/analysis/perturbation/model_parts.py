@@ -51,12 +51,12 @@ def class_names(classifier: Any) -> tuple[str, ...]:
 
 
 def state_vectors(
-    model: Any, cells: Any, states: States | None, progress: bool, **options: Any
+    backbone: Any, cells: Any, states: States | None, progress: bool, **options: Any
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The embeddings of states, (states, hidden_dim) float64, and their names.
 
     Args:
-        model: whose embeddings.
+        backbone: whose embeddings.
         cells: all of them.
         states: None for none.
         progress: show a bar.
@@ -70,7 +70,13 @@ def state_vectors(
     vectors = states.vectors
     if vectors is None:
         vectors = embed_states(
-            model, cells, states.obs_key, states=states.names, progress=progress, **options
+            backbone, cells, states.obs_key, states=states.names, progress=progress, **options
+        )
+    width = backbone.hidden_dim
+    if vectors.shape[1] != width:
+        raise ValueError(
+            f"The vectors of states have {vectors.shape[1]} columns, and the model's hidden states "
+            f"{width}: make them with this model (embed_states)."
         )
     table = vectors.set_axis([str(name) for name in vectors.index])
     return table.loc[states.names].to_numpy(dtype=np.float64), tuple(states.names)

@@ -22,7 +22,13 @@ from keras_geneformer.analysis.perturbation.model_parts import (
     gene_namer,
     state_vectors,
 )
-from keras_geneformer.analysis.perturbation.planning import of_shard, planned, sampled
+from keras_geneformer.analysis.perturbation.planning import (
+    check_cells,
+    check_names,
+    of_shard,
+    planned,
+    sampled,
+)
 from keras_geneformer.analysis.perturbation.screening import (
     ScreenedEffects,
     check_screen,
@@ -144,8 +150,8 @@ def perturb(
 
     Raises:
         ValueError: a kind, gene, state, pooling or layer that there is not; a gene that is in none
-            of the cells; arguments that do not go together; nothing to perturb; an output of
-            another run; or whatever `embed_cells` refuses.
+            of the cells; two cells of one name; arguments that do not go together; nothing to
+            perturb; an output of another run; or whatever `embed_cells` refuses.
         MemoryError: not even one copy fits on the device.
 
     Example:
@@ -157,6 +163,7 @@ def perturb(
     if pooling not in POOLINGS:
         raise ValueError(f"Received pooling={pooling!r}; expected one of {', '.join(POOLINGS)}.")
     sizes = BatchSize(batch_size)
+    check_cells(cells)
     backbone = backbone_of(model)
     check_vocabulary(
         cells,
@@ -171,6 +178,7 @@ def perturb(
     wanted = States.of(states, cells)
     network = classifier_of(classifier, cells)
     rows = np.arange(len(cells)) if wanted is None else wanted.rows(cells, wanted.start)
+    check_names(cells, rows)
     rows = sampled(rows, max_cells, seed, published)
     perturbation = planned(
         cells.subset(rows),
@@ -185,9 +193,10 @@ def perturb(
         vocabulary=vocabulary,
         special=special,
         max_length=backbone.max_sequence_length,
+        vocabulary_size=backbone.vocabulary_size,
         published=published,
     )
-    check_screen(screen, controls, perturbation)
+    check_screen(screen, controls, perturbation, screen_by, projections)
     controls = CONTROLS if controls is None else controls
     counts = np.array([perturbation.count(np.asarray(cells[int(row)])) for row in rows])
     if not counts.sum():
@@ -201,7 +210,7 @@ def perturb(
 
     def run(writer: EffectsWriter | None) -> list[pd.DataFrame]:
         vectors, names = state_vectors(
-            model, cells, wanted, progress, layer=layer, pooling=pooling, batch_size=batch_size
+            backbone, cells, wanted, progress, layer=layer, pooling=pooling, batch_size=batch_size
         )
         read = {"layer": layer, "special": special}
         effects = CellEffects(

@@ -24,6 +24,7 @@ def planned(
     vocabulary: Any,
     special: np.ndarray,
     max_length: int,
+    vocabulary_size: int,
     published: bool,
 ) -> Perturbation:
     """The perturbation asked for.
@@ -35,6 +36,7 @@ def planned(
         vocabulary: to find genes by name; or None.
         special: token ids that are no genes.
         max_length: tokens of the model.
+        vocabulary_size: token ids that the model knows.
 
     Raises:
         ValueError: arguments that do not go together; a gene that is not in the vocabulary, or,
@@ -42,6 +44,12 @@ def planned(
     """
     check_kind(kind, rank_shift, quantiles, rank, published)
     targets = selected_tokens(genes, vocabulary, special)
+    if targets is not None and ((targets < 0) | (targets >= vocabulary_size)).any():
+        odd = targets[(targets < 0) | (targets >= vocabulary_size)]
+        raise ValueError(
+            f"Received the token ids {', '.join(map(str, odd[:10]))} for genes; the model's go "
+            f"from 0 to {vocabulary_size - 1}."
+        )
     several = together or combination > 1
     if several and targets is None:
         raise ValueError(
@@ -77,6 +85,38 @@ def planned(
         quantiles=quantiles,
         rank=rank,
     )
+
+
+def check_cells(cells: Any) -> None:
+    """Refuse what is no `CellDataset`.
+
+    Raises:
+        ValueError: it is something else, the path of one for example.
+    """
+    if not hasattr(cells, "token_lists"):
+        raise ValueError(
+            f"Received a {type(cells).__name__} as cells; expected a CellDataset: "
+            "CellDataset.load(path) reads one, RankValueTokenizer makes one of an AnnData."
+        )
+
+
+def check_names(cells: Any, rows: np.ndarray) -> None:
+    """Refuse two cells of one name: a table of effects tells cells apart by nothing else.
+
+    Args:
+        cells: a `CellDataset`.
+        rows: of the cells that are perturbed.
+
+    Raises:
+        ValueError: two of them have one name in obs.
+    """
+    names = cells.obs.index[rows].astype(str)
+    twice = names[names.duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"{len(twice)} cells have the name of another in obs, {twice[0]!r} for one, and "
+            "effects name their cells: give each a name of its own (AnnData.obs_names_make_unique)."
+        )
 
 
 def sampled(rows: np.ndarray, max_cells: int | None, seed: int, published: bool) -> np.ndarray:
@@ -129,6 +169,10 @@ def of_shard(
     """
     if shard is None:
         return rows, costs
+    if not (isinstance(shard, Sequence) and len(shard) == 2 and not isinstance(shard, str)):
+        raise ValueError(
+            f"Received shard={shard!r}; expected (i, n), as (2, 8): the second of eight."
+        )
     number, of = shard
     if not 1 <= number <= of:
         raise ValueError(f"Received shard={number}/{of}; expected 1/{of} to {of}/{of}.")

@@ -33,10 +33,8 @@ def make_screen(by: str, backbone: Any, cells: Any, **options: Any) -> Screen:
         options: `layer`, `pooling`, `special`, `states`, `projections`, `seed`.
 
     Raises:
-        ValueError: no such screen, or none on this backend.
+        ValueError: none of this name on this backend.
     """
-    if by not in SCREENS:
-        raise ValueError(f"Received screen_by={by!r}; expected one of {', '.join(SCREENS)}.")
     if by == "gradient":
         from keras_geneformer.analysis.perturbation.gradient_screen import GradientScreen
 
@@ -60,20 +58,38 @@ def make_screen(by: str, backbone: Any, cells: Any, **options: Any) -> Screen:
     return screen
 
 
-def check_screen(screen: int | None, controls: int | None, perturbation: Perturbation) -> None:
+def check_screen(
+    screen: int | None,
+    controls: int | None,
+    perturbation: Perturbation,
+    screen_by: str = "gradient",
+    projections: int | None = None,
+) -> None:
     """Refuse a screen of what cannot be screened.
 
     Raises:
-        ValueError: another kind than deleting single genes; fewer than 1 gene to keep.
+        ValueError: another kind than deleting single genes; fewer than 1 gene to keep; what a
+            screen is told without one; no such screen.
     """
+    if screen_by not in SCREENS:
+        raise ValueError(f"Received screen_by={screen_by!r}; expected one of {', '.join(SCREENS)}.")
     if screen is None:
+        if projections is not None or screen_by != SCREENS[0]:
+            raise ValueError(
+                f"Received screen_by={screen_by!r} and projections={projections} without screen; "
+                "give screen=k, how many deletions a cell are computed."
+            )
         if controls is not None:
             raise ValueError(
                 f"Received controls={controls} without screen; controls are the genes that are "
                 "computed beside the top of a screen."
             )
         return
-    if screen < 1 or (controls is not None and controls < 0):
+    if (
+        not isinstance(screen, (int, np.integer))
+        or screen < 1
+        or (controls is not None and controls < 0)
+    ):
         raise ValueError(
             f"Received screen={screen} and controls={controls}; expected 1 gene or more, and 0 "
             "controls or more."

@@ -166,6 +166,11 @@ class States:
                 "that embed_states gives."
             )
         index = [str(name) for name in vectors.index]
+        twice = [name for name in self.names if index.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"The vectors of states have two rows for {twice[0]}; expected one each."
+            )
         missing = [name for name in self.names if name not in index]
         if missing:
             raise ValueError(

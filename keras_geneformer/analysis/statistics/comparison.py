@@ -81,6 +81,10 @@ class Comparison:
                 f"Received donor_key={donor_key!r} without obs; expected cells= (the CellDataset "
                 "that was perturbed) or obs= (its obs)."
             )
+        if settings["minimum_detections"] < 1:
+            raise ValueError(
+                f"minimum_detections is {settings['minimum_detections']}; expected 1 cell or more."
+            )
         if not 0 < settings["level"] < 1:
             raise ValueError(f"level is {settings['level']}; expected a share between 0 and 1.")
         return cls(null or "matched", test, cells, obs, donor_key, **settings)

@@ -76,7 +76,12 @@ class GeneValues:
 
 
 def read_effects_table(
-    effects: Any, measures: Sequence[str], *, kind: str | None = None, name: str = "effects"
+    effects: Any,
+    measures: Sequence[str],
+    *,
+    kind: str | None = None,
+    name: str = "effects",
+    each_once: bool = True,
 ) -> pd.DataFrame:
     """The rows of some measures, of one kind of perturbation.
 
@@ -85,13 +90,15 @@ def read_effects_table(
         measures: those wanted; one at least must be there.
         kind: that of several kinds which is wanted.
         name: what the table is called in messages.
+        each_once: refuse what is measured twice in a cell.
 
     Returns:
-        The columns `cell`, `gene`, `token`, `measure`, `state` and `value`, in the table's order.
+        The table's columns and order.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column, the measure or the kind is missing, or a value is not finite.
+        ValueError: a column, the measure or the kind is missing, a value is not finite, or a
+            perturbation of a cell is there twice.
     """
     found: set[str] = set()
     kinds: set[str] = set()
@@ -116,7 +123,15 @@ def read_effects_table(
             f"{name}: {wrong} of {len(table)} values are not finite; expected a number in every "
             "row. Run these cells again, or leave the rows out."
         )
-    return table.drop(columns="kind")
+    twice = table.duplicated(["cell", "gene", "measure", "state"]).to_numpy()
+    if each_once and twice.any():
+        row = table[twice].iloc[0]
+        raise ValueError(
+            f"{name}: {int(twice.sum())} rows measure again what another row does, {row['gene']} "
+            f"in the cell {row['cell']!r} for one: a table was joined twice, or two cells have one "
+            "name. Leave the doubles out, or name each cell otherwise and perturb again."
+        )
+    return table
 
 
 def check_measures(measures: Sequence[str], found: set[str], name: str) -> None:
@@ -168,6 +183,10 @@ def pieces_of(effects: Any, name: str = "effects") -> Iterator[pd.DataFrame]:
 def states_of(effects: Any, states: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The states given, else those that a file of effects says it was measured towards."""
     if states is not None:
+        if not isinstance(states, Mapping):
+            raise ValueError(
+                f"Received states={states!r}; expected {{'goal': ..., 'alternatives': [...]}}."
+            )
         return dict(states)
     if isinstance(effects, pd.DataFrame) or Path(effects).suffix != ".parquet":
         return None
@@ -214,7 +233,9 @@ def of_genes(table: pd.DataFrame, genes: Sequence[str] | None, vocabulary: Any) 
     if genes is None:
         return np.ones(len(table), dtype=bool)
     asked = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    wanted = [_known(name, vocabulary) for name in asked]
+    if not asked:
+        raise ValueError("Received an empty list of genes; expected one or more, or none given.")
+    wanted = [known_gene(name, vocabulary) for name in asked]
     here = table["gene"].isin([*wanted, "+".join(wanted)]).to_numpy()
     if not here.any():
         some = ", ".join(list(dict.fromkeys(table["gene"].astype(str)))[:5])
@@ -225,7 +246,7 @@ def of_genes(table: pd.DataFrame, genes: Sequence[str] | None, vocabulary: Any) 
     return here
 
 
-def _known(name: str, vocabulary: Any) -> str:
+def known_gene(name: str, vocabulary: Any) -> str:
     """A gene by the id that the table knows, from an id or a symbol; sets by that of each."""
     if vocabulary is None:
         return name

@@ -35,7 +35,9 @@ def goal_and_alternatives(
             f"effects hold the states: {', '.join(there)}."
         )
     goal = str(states["goal"])
-    alternatives = [str(state) for state in states.get("alternatives") or []]
+    others = states.get("alternatives")
+    others = [] if others is None else [others] if isinstance(others, str) else others
+    alternatives = [str(state) for state in others]
     for state in (goal, *alternatives):
         if state not in there:
             raise ValueError(

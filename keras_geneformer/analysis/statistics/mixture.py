@@ -107,6 +107,48 @@ def impact_of_pairs(
     return sort_rows(result, by, published)
 
 
+def anchored_impact(
+    table: pd.DataFrame,
+    anchor: str,
+    combination: bool | None,
+    vocabulary: Any,
+    comparison: Comparison | None,
+) -> pd.DataFrame:
+    """What the anchor does with other genes, or to them.
+
+    Raises:
+        ValueError: the table holds neither, or both and `combination` does not say which is meant.
+    """
+    if vocabulary is not None:
+        position = int(vocabulary.positions_of([anchor])[0])
+        anchor = str(vocabulary.genes[position]) if position >= 0 else anchor
+    cosine = table[table["measure"] == "cell_cosine"]
+    names = cosine["gene"].astype(str)
+    unique = names.unique()
+    paired = any("+" in name and anchor in name.split("+") for name in unique)
+    affected = table[(table["measure"] == "gene_cosine") & (table["gene"] == anchor)]
+    if combination is None:
+        if paired and len(affected):
+            raise ValueError(
+                f"effects: they hold both pairs with {anchor} and what it does to other genes; "
+                "give combination=True for pairs, or False."
+            )
+        combination = paired
+    if combination and paired:
+        return impact_of_pairs(cosine, anchor, vocabulary, comparison is None, comparison)
+    if not combination and len(affected):
+        if comparison is not None and comparison.test != "rank-sum":
+            raise ValueError(
+                f"Received test={comparison.test!r} for what {anchor} does to other genes, which "
+                "is not tested; leave it and donor_key out."
+            )
+        return impact_of_affected_genes(affected, table, vocabulary, comparison is None)
+    raise ValueError(
+        f"effects: there are no {'pairs with' if combination else 'affected genes of'} {anchor}. "
+        f"perturb(..., {'anchor=...' if combination else 'affected_genes=True'}) gives them."
+    )
+
+
 def _with_impact(result: pd.DataFrame, values: GeneValues, published: bool) -> pd.DataFrame:
     """Adds `Impact_component`, `Impact_component_percent` and the probability of impact.
 
@@ -119,16 +161,28 @@ def _with_impact(result: pd.DataFrame, values: GeneValues, published: bool) -> p
         raise ValueError(
             f"effects: a mixture of two components needs two genes or more, not {len(values)}."
         )
-    mixture = GaussianMixture(n_components=2, random_state=0).fit(values.means[:, None])
+    centre, unit = 0.0, 1.0
+    if not published:
+        # The fit keeps variances above 1e-6, and cosines of long cells vary by less.
+        centre, unit = float(values.means.mean()), float(values.means.std())
+        if not unit > 0:
+            raise ValueError(
+                f"effects: the means of all {len(values)} genes are the same, {centre:.6g}, so "
+                "that there are no two components to tell apart."
+            )
+    mixture = GaussianMixture(n_components=2, random_state=0)
+    mixture.fit((values.means[:, None] - centre) / unit)
     means = mixture.means_[:, 0]
     impact = 0 if published else int(np.argmin(means))
     low, high = means[impact], means[1 - impact]
 
     def probability(value: np.ndarray) -> np.ndarray:
+        value = (value - centre) / unit
         posterior = mixture.predict_proba(value[:, None])[:, impact]
         return np.select([value > high, value < low], [0.0, 1.0], posterior)
 
     def component(value: np.ndarray) -> np.ndarray:
+        value = (value - centre) / unit
         predicted = mixture.predict(value[:, None]) == impact
         return np.select([value > high, value < low], [0, 1], predicted.astype(int))
 

@@ -1,6 +1,7 @@
 """Statistics of in silico perturbation: `perturbation_stats`."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from keras_geneformer.analysis.statistics.aggregates import effects_by_cell, gene_shifts
+from keras_geneformer.analysis.statistics.belonging import check_alike, check_held
 from keras_geneformer.analysis.statistics.comparison import NULLS, Comparison
 from keras_geneformer.analysis.statistics.effect_values import (
     gene_values,
+    known_gene,
     of_genes,
     read_effects_table,
     states_of,
@@ -22,10 +25,10 @@ from keras_geneformer.analysis.statistics.goal_shift import (
     published_goal_shift,
     published_set_shift,
 )
+from keras_geneformer.analysis.statistics.method_arguments import check_arguments
 from keras_geneformer.analysis.statistics.mixture import (
-    impact_of_affected_genes,
+    anchored_impact,
     impact_of_genes,
-    impact_of_pairs,
 )
 from keras_geneformer.analysis.statistics.versus_null import (
     versus_peers,
@@ -153,22 +156,43 @@ def perturbation_stats(
         vocabulary = cells.vocabulary
     if anchor is not None and method != "mixture":
         raise ValueError(f"Received anchor={anchor!r} with method={method!r}; expected 'mixture'.")
+    given = {
+        "null": null,
+        "states": states,
+        "genes": genes,
+        "combination": combination,
+        "donor_key": donor_key,
+        "test": test,
+        "noise": noise,
+    }
+    elsewhere = null is not None and not (isinstance(null, str) and null in NULLS)
+    check_arguments(method, given, anchor=anchor is not None, table=elsewhere, published=published)
     if method == "gene_shifts":
         return gene_shifts(effects, genes, vocabulary, kind, published)
 
     wanted = _measure(method, measure)
     measures = [wanted, "gene_cosine"] if anchor is not None else [wanted]
-    table = read_effects_table(effects, measures, kind=kind)
+    # What the published package reads has no names of cells.
+    table = read_effects_table(effects, measures, kind=kind, each_once=not published)
+    if cells is not None:
+        check_held(table, cells)
     if method == "aggregate":
         return effects_by_cell(table[of_genes(table, genes, vocabulary)], vocabulary, published)
     against = None
-    if method == "vs_null" and not (null is None or (isinstance(null, str) and null in NULLS)):
-        against = read_effects_table(null, [wanted], kind=kind, name="null")
+    if method == "vs_null" and elsewhere:
+        against = read_effects_table(
+            null, [wanted], kind=kind, name="null", each_once=not published
+        )
+        check_alike(effects, table, null, against, "null")
         null = None
     if published:
         return _published(
             method, effects, table, against, states, genes, anchor, combination, vocabulary
         )
+    again = None
+    if noise is not None:
+        again = read_effects_table(noise, [wanted], kind=kind, name="noise")
+        check_alike(effects, table, noise, again, "noise")
     comparison = Comparison.of(
         null,
         test,
@@ -177,9 +201,7 @@ def perturbation_stats(
         donor_key,
         null_genes=null_genes,
         minimum_detections=minimum_detections,
-        noise=None
-        if noise is None
-        else read_effects_table(noise, [wanted], kind=kind, name="noise"),
+        noise=again,
         level=level,
         chosen=_chosen(table, genes, vocabulary),
     )
@@ -191,7 +213,7 @@ def perturbation_stats(
     elif method == "vs_null":
         result = versus_peers(table, vocabulary, comparison)
     elif anchor is not None:
-        result = _anchored(table, anchor, combination, vocabulary, comparison)
+        result = anchored_impact(table, anchor, combination, vocabulary, comparison)
     else:
         result = impact_of_genes(gene_values(table), vocabulary, published=False)
     if genes is None:
@@ -224,41 +246,8 @@ def _published(
             )
         return versus_table(table, against, vocabulary)
     if anchor is not None:
-        return _anchored(table, anchor, combination, vocabulary, None)
+        return anchored_impact(table, anchor, combination, vocabulary, None)
     return impact_of_genes(gene_values(table), vocabulary, published=True)
-
-
-def _anchored(
-    table: pd.DataFrame,
-    anchor: str,
-    combination: bool | None,
-    vocabulary: Any,
-    comparison: Comparison | None,
-) -> pd.DataFrame:
-    """What the anchor does with other genes, or to them."""
-    if vocabulary is not None:
-        position = int(vocabulary.positions_of([anchor])[0])
-        anchor = str(vocabulary.genes[position]) if position >= 0 else anchor
-    cosine = table[table["measure"] == "cell_cosine"]
-    names = cosine["gene"].astype(str)
-    unique = names.unique()
-    paired = any("+" in name and anchor in name.split("+") for name in unique)
-    affected = table[(table["measure"] == "gene_cosine") & (table["gene"] == anchor)]
-    if combination is None:
-        if paired and len(affected):
-            raise ValueError(
-                f"effects: they hold both pairs with {anchor} and what it does to other genes; "
-                "give combination=True for pairs, or False."
-            )
-        combination = paired
-    if combination and paired:
-        return impact_of_pairs(cosine, anchor, vocabulary, comparison is None, comparison)
-    if not combination and len(affected):
-        return impact_of_affected_genes(affected, table, vocabulary, comparison is None)
-    raise ValueError(
-        f"effects: there are no {'pairs with' if combination else 'affected genes of'} {anchor}. "
-        f"perturb(..., {'anchor=...' if combination else 'affected_genes=True'}) gives them."
-    )
 
 
 def _measure(method: str, measure: str | None) -> str:
@@ -281,7 +270,16 @@ def _chosen(
 ) -> frozenset[str] | None:
     if genes is None:
         return None
-    return frozenset(table["gene"][of_genes(table, genes, vocabulary)].astype(str))
+    chosen = frozenset(table["gene"][of_genes(table, genes, vocabulary)].astype(str))
+    if not isinstance(genes, str) and not any("+" in name for name in chosen):
+        absent = [name for name in genes if known_gene(str(name), vocabulary) not in chosen]
+        if absent:
+            warnings.warn(
+                f"{len(absent)} of the {len(genes)} genes asked for were not perturbed, and are "
+                f"left out: {', '.join(map(str, absent[:10]))}.",
+                stacklevel=3,
+            )
+    return chosen
 
 
 def _ids(table: pd.DataFrame, genes: Sequence[str], vocabulary: Any) -> list[Any]:
