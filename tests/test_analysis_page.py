@@ -21,5 +21,7 @@ def test_the_page_runs():
     assert set(names["moved"]["state"]) == {"original", "T cell", "B cell", "monocyte"}
     assert set(names["pairs"]["gene"].str.count(r"\+")) == {1}
     assert "screen" in set(names["screened"]["measure"])
-    assert {"effect", "Sig"} <= set(names["ranked"]) and "Shift_to_goal_end" in names["goal"]
-    assert names["causes"].directed and not names["alike"].directed
+    assert {"effect", "Sig"} <= set(names["ranked"])
+    assert "Shift_to_goal_end" in names["goal"]
+    assert names["causes"].directed
+    assert not names["alike"].directed

@@ -75,12 +75,7 @@ def batch_effects(
         (3, 11)
     """
     embedding, obs, counts = _parts(embedding_or_adata, counts, obs, key)
-    for column in (batch_key, label_key):
-        if column not in obs:
-            raise ValueError(
-                f"The cells have no column {column!r} in obs; it has "
-                f"{', '.join(map(str, obs.columns)) or 'no columns'}."
-            )
+    check_columns(obs, batch_key, label_key)
     known = np.isfinite(embedding).all(axis=1)
     known &= obs[[batch_key, label_key]].notna().all(axis=1).to_numpy()
     rows = np.flatnonzero(known)
@@ -114,6 +109,20 @@ def batch_effects(
     table.index.name = "representation"
     table.attrs = {"cells": len(rows), "left_out": left_out}
     return table
+
+
+def check_columns(obs: pd.DataFrame, *columns: str) -> None:
+    """Refuses cells without an obs column.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    for column in columns:
+        if column not in obs:
+            raise ValueError(
+                f"The cells have no column {column!r} in obs; it has "
+                f"{', '.join(map(str, obs.columns)) or 'no columns'}."
+            )
 
 
 def _parts(given: Any, counts: Any, obs: pd.DataFrame | None, key: str) -> tuple[Any, Any, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_geneformer.analysis.embedding_formats import written_settings
 from keras_geneformer.analysis.gene_network import GeneNetwork
 from keras_geneformer.analysis.network_edges import effect_sums, nearest, similar_pairs
 
@@ -52,7 +53,8 @@ def gene_network(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no such table, holds no effects on genes or those of several kinds of
-            perturbation, `neighbours` and `threshold` are both None, or no link is left.
+            perturbation, `neighbours` and `threshold` are both None, the vocabulary knows
+            none of the genes, or no link is left.
 
     Example:
         >>> vectors = pd.DataFrame([[1.0, 0.1], [0.9, 0.2], [0.0, 1.0]], index=["a", "b", "c"])
@@ -77,7 +79,14 @@ def gene_network(
             f"No link between {len(network.genes)} genes is left (threshold={threshold}, "
             f"min_cells={min_cells}): lower them."
         )
-    return network if vocabulary is None else network.with_symbols(vocabulary)
+    if vocabulary is None:
+        return network
+    if not (vocabulary.positions_of(network.genes.index) >= 0).any():
+        raise ValueError(
+            f"The vocabulary knows none of the {len(network.genes)} genes, first "
+            f"{network.genes.index[0]!r}: is it that of the model, and is this a table of genes?"
+        )
+    return network.with_symbols(vocabulary)
 
 
 def _of_embeddings(
@@ -173,6 +182,11 @@ def _embeddings(source: Any) -> pd.DataFrame:
     else:
         path, name = Path(source), str(source)
         table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        if path.suffix == ".parquet" and written_settings(path) is not None:
+            raise ValueError(
+                f"{path} holds one row a cell (embed wrote it); expected one row a gene, from "
+                "embed_genes."
+            )
     if "gene" in table.columns:
         table = table.set_index("gene")
     others = [

@@ -45,10 +45,18 @@ def _batch_effects(options: argparse.Namespace) -> None:
     import anndata
 
     from keras_geneformer import batch_effects
+    from keras_geneformer.analysis.batch_effects import check_columns
     from keras_geneformer.plotting import measure_table
 
-    adata = anndata.read_h5ad(options.counts)
+    if not Path(options.counts).is_file():
+        raise FileNotFoundError(f"{options.counts}: no such file")
+    try:
+        adata = anndata.read_h5ad(options.counts)
+    except OSError as error:
+        raise ValueError(f"{options.counts} is no .h5ad file that can be read: {error}") from error
     keys = (options.batch, options.label)
+    # Before the model runs, which may take hours.
+    check_columns(adata.obs, *keys)
     common: dict[str, Any] = {"max_cells": options.max_cells, "seed": options.seed}
     if options.embedding is not None:
         embedding = _read(options.embedding)

@@ -8,6 +8,7 @@ import pytest
 import keras_geneformer as kg
 from keras_geneformer import plotting
 from keras_geneformer.analysis import network_edges
+from keras_geneformer.analysis.embedding_formats import write_embedding
 from keras_geneformer.cli import main
 from keras_geneformer.testing import tiny_vocabulary
 
@@ -153,3 +154,20 @@ def test_networks_that_cannot_be_made(vectors, change, options, message):
 def test_a_file_that_is_not_there():
     with pytest.raises(FileNotFoundError, match=r"^nowhere\.parquet: no such file$"):
         kg.gene_network("nowhere.parquet")
+
+
+def test_cells_are_not_taken_for_genes(vectors, tmp_path):
+    names = [f"cell{number}" for number in range(36)]
+    cells = vectors.drop(columns="cells").set_axis(names, axis=0)
+    with pytest.raises(
+        ValueError, match=r"^The vocabulary knows none of the 36 genes, first 'cell0': is it that"
+    ):
+        kg.gene_network(cells, vocabulary=tiny_vocabulary())
+    path = tmp_path / "cells.parquet"
+    blocks = iter([(slice(0, 36), cells.to_numpy())])
+    about = {"settings": {"layer": -2}}
+    write_embedding(path, pd.DataFrame(index=names), blocks, 8, "X_geneformer", about)
+    with pytest.raises(
+        ValueError, match=r"cells\.parquet holds one row a cell \(embed wrote it\);"
+    ):
+        kg.gene_network(path)
