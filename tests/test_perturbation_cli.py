@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from keras_geneformer import plotting
 from keras_geneformer.analysis.perturbation.effect_files import EffectsWriter, read_effects
 from keras_geneformer.cli import main
-from keras_geneformer.cli.perturbation_summary import gene_label
+from keras_geneformer.cli.perturbation_summary import gene_label, say_and_draw
 from keras_geneformer.testing import synthetic_dataset, tiny_vocabulary
 
 
@@ -78,6 +80,35 @@ def test_merging_says_what_came_out(tmp_path, capsys):
     assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
     said = refused(capsys, "perturb-merge", shards[0], "--output", tmp_path / "other.parquet")
     assert "Of 2 shards, 2 is missing; give all files of the run" in said
+
+
+def test_the_picture_has_the_genes_that_are_named(tmp_path, capsys, monkeypatch):
+    shifts = [*np.linspace(0.01, 0.1, 15), *np.linspace(-1.0, -0.5, 30)]
+    effects = {
+        "cell": "c",
+        "gene": [f"ENSG{number}" for number in range(len(shifts))],
+        "token": range(len(shifts)),
+        "kind": "delete",
+        "measure": "state_shift",
+        "state": "goal",
+        "value": shifts,
+    }
+    with EffectsWriter(tmp_path / "e.parquet", {"states": {"goal": "goal"}}) as writer:
+        writer.add(0, pd.DataFrame(effects))
+        path = writer.finish()
+    drawn = []
+    monkeypatch.setattr(plotting, "change_bars", lambda table, *_, **__: drawn.append(table))
+    say_and_draw(path, path, None)
+    assert "  ENSG14               0.1 in 1 cell" in capsys.readouterr().out
+    genes = set(drawn[0]["gene"])
+    assert {f"ENSG{number}" for number in (14, 13, 12, 11, 10, 15, 16)} < genes
+    assert len(genes) == 20
+
+
+def test_a_place_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("somebody's")
+    with pytest.raises(OSError, match=r"e.parquet cannot be written: .*e.parquet.parts, for its p"):
+        EffectsWriter(tmp_path / "file" / "e.parquet", {})
 
 
 def test_genes_are_labelled_by_symbols_where_they_have_some():

@@ -79,6 +79,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     merge.add_argument("shards", nargs="+", type=Path, help="the .parquet files of all shards")
     merge.add_argument("--output", required=True, type=file_of(*TABLES), help=".parquet or .csv")
+    merge.add_argument(
+        "--vocabulary", help="v1, v2, a directory or a preset: names the genes by their symbols"
+    )
 
 
 def _add_what(verb: argparse.ArgumentParser) -> None:
@@ -196,18 +199,20 @@ def _perturb(options: argparse.Namespace) -> None:
 
 
 def _merge(options: argparse.Namespace) -> None:
+    from keras_geneformer import GeneVocabulary
     from keras_geneformer.analysis.perturbation.merging import (
         check_csv,
         effects_to_csv,
         merge_effects,
     )
 
+    vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else None
     if options.output.suffix == ".csv":
         check_csv(options.output)
     output = merge_effects(options.shards, options.output.with_suffix(".parquet"))
     if options.output.suffix == ".csv":
         effects_to_csv(output, options.output)
-    say_and_draw(output, options.output, None)
+    say_and_draw(output, options.output, vocabulary)
 
 
 def _model_and_dataset(inputs: list[str], model: str | None) -> tuple[str, str]:

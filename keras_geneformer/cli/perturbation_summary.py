@@ -30,7 +30,11 @@ def say_and_draw(effects: Path, output: Path, vocabulary: Any) -> None:
         print(f"no effects in {output}{also}")
         return
     genes, words = strongest_genes(summary, states["goal"] if states else None)
-    drawn_genes = genes.loc[genes["effect"].abs().nlargest(_DRAWN).index]
+    drawn_genes = genes.iloc[:_DRAWN]
+    if states and len(genes) > _DRAWN:
+        # Both ends: the genes named move cells to the goal, and others may move them away further.
+        half = _DRAWN // 2
+        drawn_genes = genes.iloc[[*range(half), *range(-half, 0)]]
     named = genes.iloc[:_NAMED]
     print(f"effects of {summary['gene'].nunique()} perturbations in {output}{also}")
     print(f"strongest ({words}, mean over the cells that have the gene):")

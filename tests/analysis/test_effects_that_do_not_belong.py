@@ -134,6 +134,13 @@ def test_genes_asked_for_that_were_not_perturbed():
     assert refused(effects(), "vs_null", genes=[]).startswith("Received an empty list of genes;")
 
 
+def test_effects_that_were_screened():
+    scores = effects().assign(measure="screen", state="top")
+    with pytest.warns(UserWarning, match=r"^effects: they were screened, so that a gene's values"):
+        table = perturbation_stats(pd.concat([effects(), scores]), "vs_null")
+    assert len(table) == GENES
+
+
 def test_goals_that_are_no_states():
     table = effects().assign(measure="state_shift", state="x")
     assert refused(table, states="x") == (

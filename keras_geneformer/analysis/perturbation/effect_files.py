@@ -61,6 +61,7 @@ class EffectsWriter:
         ValueError: not a `.parquet`; parts or an output of other settings (named); a damaged part.
         FileExistsError: something that is not such a file, or not such parts, is in the place.
         BlockingIOError: another process writes there.
+        OSError: the directory cannot be made or written.
 
     Example:
         >>> import tempfile
@@ -90,7 +91,14 @@ class EffectsWriter:
         self.finished = False
         check_output(self.output, self._about if resume else None)
         self._check_directory()
-        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{self.output} cannot be written: {self._directory}, for its parts, cannot be "
+                f"made ({error.strerror or error}). Choose another output",
+            ) from error
         self._lock = locked(self._directory / _LOCK, self.output)
         try:
             self._begin(resume)

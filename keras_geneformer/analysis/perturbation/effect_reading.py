@@ -92,7 +92,7 @@ def _read_csv(path: Path, columns: list[str], measures: Sequence[str] | None) ->
             f"{path} holds no effects: it has no columns {', '.join(absent)} (it has "
             f"{', '.join(map(str, names))})"
         )
-    types: Any = {name: "str" for name in COLUMNS} | {"token": "int64", "value": "float64"}
+    types: Any = dict.fromkeys(COLUMNS, "str") | {"token": "int64", "value": "float64"}
     missing: Any = {"value": ["", "nan"]}
     table = pd.read_csv(
         path,

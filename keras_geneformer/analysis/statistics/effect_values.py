@@ -109,6 +109,13 @@ def read_effects_table(
         kinds.update(piece["kind"].unique())
         kept.append(piece if kind is None else piece[piece["kind"] == kind])
     check_measures(measures, found, name)
+    if "screen" in found:
+        warnings.warn(
+            f"{name}: they were screened, so that a gene's values are of the cells alone in which "
+            "its score was among the highest, or chance drew it: means are too large, and p too "
+            "small. Perturb the genes that are found again, by a list and without a screen.",
+            stacklevel=3,
+        )
     if kind is not None and kind not in kinds:
         raise ValueError(f"{name}: no row is of kind {kind!r}; the kinds there are: {_and(kinds)}.")
     if kind is None and len(kinds) > 1:
