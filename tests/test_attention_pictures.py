@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from keras_geneformer import plotting
+from keras_geneformer.plotting import attention as pictures
 
 
 @pytest.fixture
@@ -12,6 +13,19 @@ def heads():
     return table.assign(
         auc=np.linspace(0.4, 0.7, 6), auc_at_like_rank=0.5, fdr=0.02, entropy=np.arange(6.0)
     )
+
+
+def test_no_layer_is_cut_off(heads, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(pictures, "write_picture", lambda figure, path: drawn.append(figure))
+    ranks = [heads.assign(rank_from=0.1 * part, rank_to=0.1, attention=1.0) for part in range(3)]
+    table = pd.concat(ranks)
+    table.loc[table["layer"] == 2, "attention"] = 9.0
+    plotting.attention_by_rank(table, tmp_path / "c.png")
+    for panel in drawn[0].axes:
+        bottom, top = panel.get_ylim()
+        assert bottom == 0
+        assert top > 9
 
 
 def test_pictures_of_heads(heads, tmp_path):

@@ -52,6 +52,17 @@ def test_embedded_cells_states_and_genes_agree(given, tmp_path, capsys):
     assert names == ["all.parquet", "e.zarr", "g.parquet", "s.csv"]
 
 
+def test_cells_described_anew_are_embedded_anew(given, tmp_path):
+    model = given[1:]
+    for column in ("old", "new"):
+        cells = synthetic_dataset(3)
+        cells.obs[column] = "a"
+        cells.save(tmp_path / f"{column}.dataset")
+        output = ("--output", tmp_path / "e.h5ad")
+        assert run("embed", tmp_path / f"{column}.dataset", *model, *output) == 0
+        assert column in anndata.read_h5ad(tmp_path / "e.h5ad").obs
+
+
 def test_what_cannot_be_is_one_line(given, tmp_path, capsys):
     wrong = [
         (("embed-states", "--obs-key", "cell_type", "--states", "neuron"), "No cell has cell_type"),

@@ -72,6 +72,10 @@ def test_refuses(backbone, cells, tmp_path, monkeypatch):
         embed_genes(backbone, cells, statistic="sum")
     with pytest.raises(ValueError, match="Received by='donor' and statistic=None; every cell has"):
         embed_genes(backbone, cells, statistic=None, by="donor")
+    with pytest.raises(
+        ValueError, match=r"^Received by='cells', which is what a column of the res"
+    ):
+        embed_genes(backbone, cells, by="cells")
     with pytest.raises(ValueError, match="1 of 1 genes are not in the vocabulary: TP53"):
         embed_genes(backbone, cells, genes=["TP53"])
     with pytest.raises(ValueError, match=r"expected a file that ends in \.parquet \(a row of each"):

@@ -72,7 +72,7 @@ def test_hidden_states_are_those_of_the_blocks_up_to_there(backbone):
     assert backbone.hidden_state_model().name == "hidden_state_1"
 
 
-@pytest.mark.parametrize("layer", [3, -4])
+@pytest.mark.parametrize("layer", [3, -4, 1.5])
 def test_no_such_layer(backbone, layer):
     message = (
         f"Received layer={layer}; this model has 2 encoder blocks: expected 0 to 2, or -3 to -1."
