@@ -105,6 +105,25 @@ def test_the_picture_has_the_genes_that_are_named(tmp_path, capsys, monkeypatch)
     assert len(genes) == 20
 
 
+def test_what_was_screened_is_told_from_what_was_computed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(plotting, "change_bars", lambda *_, **__: None)
+    effects = {
+        "cell": "c",
+        "gene": ["ENSG1", "ENSG1", "ENSG2", "ENSG3"],
+        "token": [7, 7, 8, 9],
+        "kind": "delete",
+        "measure": ["cell_cosine", "screen", "screen", "screen"],
+        "state": ["original", "top", "rest", "rest"],
+        "value": [0.9, 0.1, 0.0, 0.0],
+    }
+    with EffectsWriter(tmp_path / "e.parquet", {}) as writer:
+        writer.add(0, pd.DataFrame(effects))
+        path = writer.finish()
+    say_and_draw(path, path, None)
+    said = capsys.readouterr().out
+    assert "effects of 1 perturbations, chosen among 3 by their scores, in" in said
+
+
 def test_a_place_where_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_text("somebody's")
     with pytest.raises(OSError, match=r"e.parquet cannot be written: .*e.parquet.parts, for its p"):

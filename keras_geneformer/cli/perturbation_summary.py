@@ -36,7 +36,10 @@ def say_and_draw(effects: Path, output: Path, vocabulary: Any) -> None:
         half = _DRAWN // 2
         drawn_genes = genes.iloc[[*range(half), *range(-half, 0)]]
     named = genes.iloc[:_NAMED]
-    print(f"effects of {summary['gene'].nunique()} perturbations in {output}{also}")
+    computed = summary[summary["measure"] != "screen"]["gene"].nunique()
+    scored = summary[summary["measure"] == "screen"]["gene"].nunique()
+    of = f", chosen among {scored} by their scores," * (scored > 0)
+    print(f"effects of {computed} perturbations{of} in {output}{also}")
     print(f"strongest ({words}, mean over the cells that have the gene):")
     for gene, cells, effect in zip(named["gene"], named["cells"], named["effect"]):
         name, plural = gene_label(gene, vocabulary), "s" * (cells > 1)
