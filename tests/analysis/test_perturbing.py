@@ -6,6 +6,7 @@ from keras_geneformer.analysis.perturbation.effect_reading import read_effects
 from keras_geneformer.analysis.perturbation.merging import merge_effects as perturb_merge
 from keras_geneformer.analysis.perturbation.perturbing import COLUMNS, perturb
 from keras_geneformer.analysis.state_embedding import embed_states
+from keras_geneformer.compression.lora import add_lora
 from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
@@ -150,6 +151,20 @@ def test_an_affected_gene_is_compared_with_itself(backbone, cells):
     assert of_genes["state"].tolist() == names.tolist()
     of_cell = effects.loc[effects["measure"] == "cell_cosine", "value"]
     np.testing.assert_allclose(of_genes["value"].mean(), of_cell, atol=1e-9)
+
+
+def test_a_backbone_that_has_changed_is_seen():
+    backbone, few = tiny_backbone(num_layers=1), CellDataset([[5, 6, 7]])
+    read = {"layer": -1, "pooling": "first", "genes": [6]}
+    before = perturb(backbone, few, **read)["value"]
+    kernel = backbone.get_layer("encoder_block_0").attention.value.kernel
+    kernel.assign(5 * kernel)
+    after = perturb(backbone, few, **read)["value"]
+    assert not np.allclose(before, after, atol=1e-6)
+    add_lora(backbone, 2)
+    adapter = backbone.get_layer("encoder_block_0").attention.value.lora_kernel_b
+    adapter.assign(adapter + 1)
+    assert not np.allclose(perturb(backbone, few, **read)["value"], after, atol=1e-6)
 
 
 def test_at_most_so_many_cells_are_drawn(backbone):

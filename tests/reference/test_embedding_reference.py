@@ -61,17 +61,17 @@ def vocabularies(dictionaries):
 
 @pytest.fixture(scope="module")
 def embeddings(folder, models):
-    """The embedding of the cells of each case."""
+    """The embedding of the cells of each case, computed when a test asks for it."""
     pooling = {"cell": "mean", "cls": "cls"}
-    return {
-        (name, mode, layer): embed_cells(
-            models[name],
-            read_cells(folder / f"{name}.cells.parquet", name),
-            layer=layer,
-            pooling=pooling[mode],
-        )
-        for name, mode, layer in CASES
-    }
+
+    class Embeddings(dict):
+        def __missing__(self, case):
+            name, mode, layer = case
+            cells = read_cells(folder / f"{name}.cells.parquet", name)
+            self[case] = embed_cells(models[name], cells, layer=layer, pooling=pooling[mode])
+            return self[case]
+
+    return Embeddings()
 
 
 @pytest.mark.parametrize(("name", "mode", "layer"), CASES)

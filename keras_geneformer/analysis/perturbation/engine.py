@@ -92,8 +92,14 @@ def engine_for(backbone: Any, *, classifier: Any, lengths: np.ndarray, **options
     """
     if classifier is not None or require_backend() == "openvino":
         return VariantEngine(backbone, classifier=classifier, lengths=lengths, **options)
+    # What is compiled sees new values of the variables it knows; adapters and quantized kernels are
+    # other variables.
+    variables = [id(variable) for variable in backbone.variables]
     # Kept out of Keras's sight, which would look for layers in it.
-    kept = vars(backbone).setdefault("_variant_engines", {})
+    known, kept = vars(backbone).get("_variant_engines", (None, {}))
+    if known != variables:
+        kept = {}
+        vars(backbone)["_variant_engines"] = (variables, kept)
     key = (options["layer"], options["first"], *map(int, options["special"]))
     if key not in kept:
         kept[key] = VariantEngine(backbone, lengths=lengths, **options)

@@ -206,9 +206,12 @@ def perturb(
         )
     if screen is not None:
         counts = np.minimum(counts, screen + controls)
-    rows, counts = of_shard(rows, counts, shard)
+    mine = of_shard(counts * np.asarray(cells.lengths)[rows], shard)
+    rows, counts = rows[mine], counts[mine]
 
     def run(writer: EffectsWriter | None) -> list[pd.DataFrame]:
+        if not len(rows):
+            return []
         vectors, names = state_vectors(
             backbone, cells, wanted, progress, layer=layer, pooling=pooling, batch_size=batch_size
         )

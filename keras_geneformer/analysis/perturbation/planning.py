@@ -146,29 +146,26 @@ def sampled(rows: np.ndarray, max_cells: int | None, seed: int, published: bool)
     return np.sort(rows[order[:max_cells]])
 
 
-def of_shard(
-    rows: np.ndarray, costs: np.ndarray, shard: tuple[int, int] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that fall to one of several machines: a run of them, of about equal cost.
+def of_shard(costs: np.ndarray, shard: tuple[int, int] | None) -> np.ndarray:
+    """Which cells fall to one of several machines: a run of them, of about equal cost.
 
     Args:
-        rows: of all, in order.
-        costs: of each.
-        shard: `(number, of)`, numbers from 1; None for all rows.
+        costs: (cells,) of each.
+        shard: `(number, of)`, numbers from 1; None for all cells.
 
     Returns:
-        Rows and their costs.
+        (cells,) bool.
 
     Raises:
         ValueError: no such shard.
 
     Example:
         >>> import numpy as np
-        >>> of_shard(np.arange(4), np.array([1, 1, 1, 3]), (2, 2))[0].tolist()
-        [3]
+        >>> of_shard(np.array([1, 1, 1, 3]), (2, 2)).tolist()
+        [False, False, False, True]
     """
     if shard is None:
-        return rows, costs
+        return np.ones(len(costs), dtype=bool)
     if not (isinstance(shard, Sequence) and len(shard) == 2 and not isinstance(shard, str)):
         raise ValueError(
             f"Received shard={shard!r}; expected (i, n), as (2, 8): the second of eight."
@@ -178,4 +175,4 @@ def of_shard(
         raise ValueError(f"Received shard={number}/{of}; expected 1/{of} to {of}/{of}.")
     middles = np.cumsum(costs) - np.asarray(costs) / 2
     shards = np.minimum((middles * of / max(float(np.sum(costs)), 1.0)).astype(np.int64), of - 1)
-    return rows[shards == number - 1], costs[shards == number - 1]
+    return shards == number - 1
