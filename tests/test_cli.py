@@ -125,6 +125,10 @@ def test_ctrl_c_ends_quietly(monkeypatch, capsys):
     )
     assert run("tokenize", "--vocabulary", "v1", "x.h5ad", "--output", "x.dataset") == 130
     assert capsys.readouterr().err == "interrupted\n"
+    monkeypatch.setattr("keras_geneformer.tokenization.cells.dataset.CellDataset.load", interrupted)
+    assert run("embed", "x.dataset", "--model", "m", "--output", "x.parquet") == 130
+    said = capsys.readouterr().err
+    assert said == "interrupted; the same command goes on where it was\n"
 
 
 def test_a_backend_that_only_infers_refuses_to_train(monkeypatch, capsys):

@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _import_keras_quietly()
             return options.run(options) or 0
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+            resumes = options.resumes and not getattr(options, "no_resume", False)
+            remedy = "; the same command goes on where it was" if resumes else ""
+            print(f"interrupted{remedy}", file=sys.stderr)
             return 130
         except _EXPECTED as error:
             if options.debug:
@@ -130,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         *,
         keras: bool = True,
         trains: bool = False,
+        resumes: bool = False,
     ) -> argparse.ArgumentParser:
         verb = verbs.add_parser(
             name,
@@ -139,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"example:\n  {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        verb.set_defaults(run=run, verb=name, keras=keras, trains=trains)
+        verb.set_defaults(run=run, verb=name, keras=keras, trains=trains, resumes=resumes)
         return verb
 
     for part in (

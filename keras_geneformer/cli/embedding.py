@@ -23,6 +23,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "scanpy. Until all are there they stand in OUTPUT.parts, from where the same command goes\n"
         "on after an interruption.",
         "keras-geneformer embed cells.dataset --model geneformer_v1_10m --output cells.h5ad",
+        resumes=True,
     )
     add_input(embed)
     embed.add_argument(

@@ -28,6 +28,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "A run that is stopped, whichever way, goes on where it was when it is started again.",
         "keras-geneformer perturb geneformer_v1_10m cells.dataset --kind delete --genes all "
         "--states states.json --output shifts.parquet",
+        resumes=True,
     )
     perturb.add_argument(
         "inputs",

@@ -21,12 +21,16 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def check_output(output: Path, about: dict[str, Any] | None) -> bool:
+_GO_ON = "Give what it was begun with, choose another output, or begin again with resume=False"
+
+
+def check_output(output: Path, about: dict[str, Any] | None, remedy: str = _GO_ON) -> bool:
     """Whether the output is there already; refuses to replace what is not ours.
 
     Args:
         output: the file.
         about: of the run; None: a file of effects may be replaced, whatever run it is of.
+        remedy: what to do about a file of another run.
     """
     if not output.exists():
         return False
@@ -41,12 +45,14 @@ def check_output(output: Path, about: dict[str, Any] | None) -> bool:
         )
     if about is None:
         return False
-    check_same(found, about, output)
+    check_same(found, about, output, remedy)
     return bool(found.get("complete"))
 
 
-def check_same(found: dict[str, Any], expected: dict[str, Any], where: Path) -> None:
-    """Refuse to go on with a run of something else, and name what differs."""
+def check_same(
+    found: dict[str, Any], expected: dict[str, Any], where: Path, remedy: str = _GO_ON
+) -> None:
+    """Refuse to go on with a run of something else, name what differs, and say what to do."""
     there, here = (
         {name: about.get(name) for name in _OF_THE_FILE} | about.get("settings", {})
         for about in (found, expected)
@@ -58,8 +64,7 @@ def check_same(found: dict[str, Any], expected: dict[str, Any], where: Path) -> 
     ]
     if differing:
         raise ValueError(
-            f"{where} is of a run with other settings: {', '.join(differing)}. Give what it was "
-            "begun with, choose another output, or begin again with resume=False"
+            f"{where} is of a run with other settings: {', '.join(differing)}. {remedy}"
         )
 
 

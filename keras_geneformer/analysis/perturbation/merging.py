@@ -83,7 +83,7 @@ def merge_effects(
                 f"{path} is one of {shard[1]} shards, and {files[0]} one of {shards}; expected "
                 "those of one run"
             )
-        check_same(about, first, path)
+        check_same(about, first, path, f"Give the shards of the run that {files[0]} is of")
         if shard[0] in by_number:
             raise ValueError(
                 f"{by_number[shard[0]]} and {path} are both shard {shard[0]} of {shards}; expected "
@@ -99,7 +99,7 @@ def merge_effects(
     about = first | {"shard": None}
     if any(output.resolve() == path.resolve() for path in files):
         raise ValueError(f"{output} is one of the shards to merge; choose another output")
-    check_output(output, about)
+    check_output(output, about, "Choose another output")
     tables = (table for number in range(1, shards + 1) for table in _tables(by_number[number]))
     with _beside(output) as beside:
         write_effects(tables, beside, about)
