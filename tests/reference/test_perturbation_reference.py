@@ -21,6 +21,7 @@ STATES = {"obs_key": "cell_type", "start": "alpha", "goal": "beta", "alternative
 EVERY_GENE = [
     ("delete_all", {}),
     ("delete_all.layer0", {"layer": -1}),
+    ("delete_all.cell_inds_1_3", {}),
     ("delete_all.states", {"states": STATES}),
     ("delete_all.{cell}_and_gene", {"affected_genes": True}),
     ("overexpress_all", {"kind": "overexpress"}),
@@ -36,6 +37,7 @@ SETS = [
     ("overexpress_set1", {"kind": "overexpress"}),
     ("overexpress_set1_absent", {"kind": "overexpress"}),
     ("overexpress_set3", {"kind": "overexpress"}),
+    ("overexpress_set3.batched", {"kind": "overexpress"}),
     ("overexpress_set3.states", {"kind": "overexpress", "states": STATES}),
     ("overexpress_set3.{cell}_and_gene", {"kind": "overexpress", "affected_genes": True}),
 ]
@@ -93,6 +95,8 @@ def test_every_gene_alone(published, run, options):
     few = "cells_two" if "_and_gene" in run or "overexpress" in run else "cells_six"
     cells = "cells_alpha6" if run == "delete_all.states" else few
     cells = read_cells(published[0], published[2], cells)
+    if "cell_inds" in run:
+        cells = cells.subset([cells.obs.index.get_loc(cell) for cell in longest_first(cells)[1:3]])
     effects, expected = perturbed(published, cells, run, options)
     expected["state"] = expected["state"].where(expected["measure"] == "state_shift", "original")
     genes = expected["measure"] == "gene_cosine"
@@ -119,6 +123,8 @@ def test_every_gene_alone(published, run, options):
 @pytest.mark.parametrize(("run", "options"), SETS, ids=[run for run, _ in SETS])
 def test_a_list_of_genes_together(published, run, options):
     folder, _, name = published
+    if run == "overexpress_set3.batched" and name == "tiny-v1":
+        pytest.skip("the published package crashes here")
     cells = read_cells(folder, name, "all_cells")
     path = folder / f"{name}.{run.format(cell='cell' if name == 'tiny-v1' else 'cls')}.parquet"
     genes = pd.read_parquet(path)["perturbed"][0].tolist()
