@@ -19,7 +19,10 @@ pytestmark = pytest.mark.tensors
 
 # A run with dropout, in a process of its own; dies in its step `die`, or says when it begins one.
 _RUN = """
-    import os, signal, sys
+    import contextlib, os, signal, sys
+    with contextlib.suppress(ImportError):
+        # PyTorch imports it at exit, where its first import makes Python forget the interruption.
+        import tabulate
     import keras
     import numpy as np
     from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
