@@ -206,6 +206,7 @@ def _run(directory: Path, seed: int, progress: bool) -> tuple[_Findings, str]:
             classifier, cells.subset(chosen), vocabulary=vocabulary, progress=progress
         )
         effects["shift"] = 1 - effects["value"]
+        effects["gene"] = vocabulary.symbols_of(effects["token"].to_numpy())
         kinds = pd.Series(labels[chosen], index=cells.obs.index[chosen])
         findings.tables["perturbation"] = effects.assign(cell_type=effects["cell"].map(kinds))
 
