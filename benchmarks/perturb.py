@@ -257,7 +257,7 @@ def main():
         error, correlation, found = against(results[engine]["effects"], exact)
         print(
             f"| {engine} | {seconds / genes:.4f} | {peer / seconds:.2f}x "
-            f"| {results[engine]['peak']:.2f} | {error:.2%} | {correlation:.4f} | {found} |"
+            f"| {results[engine]['peak']:.2f} | {error:.1e} | {correlation:.6f} | {found} |"
         )
 
 
