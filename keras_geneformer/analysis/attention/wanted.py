@@ -1,16 +1,15 @@
 """What is asked for: layers, groups of cells, genes, and the vocabulary that names them."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_geneformer.analysis.perturbation.gene_selection import vocabulary_for
 from keras_geneformer.analysis.pooling import check_pooling, special_ids
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.models.backbone_of import backbone_of
-from keras_geneformer.models.presets import preset_vocabulary
 
 OWN_COLUMNS = (
     *("layer", "head", "ensembl_id", "symbol", "attention", "cells", "rank", "rank_share"),
@@ -40,20 +39,11 @@ def asked_of(model_or_preset: Any, cells: Any, vocabulary: Any) -> Asked:
         ValueError: they are not, there is no vocabulary, a cell has no gene or is longer than the
             model takes.
     """
-    if vocabulary is None:
-        vocabulary = getattr(cells, "vocabulary", None)
-    if vocabulary is None and isinstance(model_or_preset, (str, os.PathLike)):
-        vocabulary = preset_vocabulary(model_or_preset)
+    vocabulary = vocabulary_for(model_or_preset, cells, vocabulary)
     if vocabulary is None:
         raise ValueError(
             "To name genes the vocabulary is needed, and neither the cells nor the preset carry "
             "one: pass vocabulary=GeneVocabulary.load(...)."
-        )
-    known = cells.vocabulary_checksum
-    if known is not None and known != vocabulary.checksum:
-        raise ValueError(
-            f"The vocabulary (checksum {vocabulary.checksum[:12]}…) is not the one that the cells "
-            f"were tokenized with (checksum {known[:12]}…)."
         )
     backbone = backbone_of(model_or_preset)
     check_vocabulary(
