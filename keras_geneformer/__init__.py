@@ -44,7 +44,7 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "GeneformerCellClassifier": "cell_classifier",
         "GeneformerGeneClassifier": "gene_classifier",
         "GeneformerMultiTaskClassifier": "multitask_classifier",
-        "convert_checkpoint": "presets",
+        "convert_checkpoint": "converting",
     },
     "training": {
         "pretrain": "pretraining",

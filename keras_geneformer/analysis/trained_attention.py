@@ -7,7 +7,9 @@ import keras
 
 from keras_geneformer.models.backbone_of import model_in
 from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier
-from keras_geneformer.models.presets import is_preset, load_saved, preset_directory
+from keras_geneformer.models.preset_format import is_preset
+from keras_geneformer.models.preset_source import preset_directory
+from keras_geneformer.models.presets import load_saved
 
 
 def trained_attention_model(

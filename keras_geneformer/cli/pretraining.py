@@ -122,7 +122,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _pretrain(options: argparse.Namespace) -> None:
-    from keras_geneformer.models.presets import is_replaceable
+    from keras_geneformer.models.preset_format import is_replaceable
     from keras_geneformer.tokenization.publishing import check_destination
     from keras_geneformer.training.distribution import connect, is_chief
     from keras_geneformer.training.model_card import RECORD_FILE
@@ -226,7 +226,8 @@ def command_of(options: argparse.Namespace, recipe: str) -> str:
 
 def _cells(options: argparse.Namespace) -> Any:
     from keras_geneformer import CellDataset, GeneVocabulary
-    from keras_geneformer.models.presets import PRESET_FILE, preset_vocabulary
+    from keras_geneformer.models.preset_format import PRESET_FILE
+    from keras_geneformer.models.presets import preset_vocabulary
 
     path = Path(options.data)
     if path.is_file():

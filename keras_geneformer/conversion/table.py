@@ -5,7 +5,8 @@ the Keras variable, and whether the tensor is transposed (PyTorch keeps the kern
 as outputs x inputs, Keras as inputs x outputs).
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 
 class Row(NamedTuple):
@@ -15,6 +16,8 @@ class Row(NamedTuple):
     path: str
     transposed: bool = False
 
+
+Shapes = dict[str, tuple[int, ...]]
 
 ARCHITECTURES = {
     "BertForMaskedLM": "masked_lm",
@@ -63,6 +66,48 @@ def checkpoint_table(num_layers: int, kind: str) -> list[Row]:
             *_normalization(f"{old}.output.LayerNorm", f"{new}/output_normalization"),
         ]
     return rows + _HEADS[kind]
+
+
+def checkpoint_shapes(arguments: Mapping[str, Any], rows: Iterable[Row], scores: int) -> Shapes:
+    """The shape of each of a checkpoint's tensors, as PyTorch keeps it.
+
+    Args:
+        arguments: of the backbone, by the names of `GeneformerBackbone`.
+        rows: as from `checkpoint_table`.
+        scores: outputs of the last layer of a classifier; not used for other kinds.
+
+    Returns:
+        PyTorch key to shape, in the order of the rows.
+
+    Example:
+        >>> arguments = {"vocabulary_size": 9, "hidden_dim": 4, "intermediate_dim": 6,
+        ...              "max_sequence_length": 5, "num_segments": 2}
+        >>> checkpoint_shapes(arguments, checkpoint_table(1, "cell_classifier"), 3)[
+        ...     "classifier.weight"]
+        (3, 4)
+    """
+    width, inner = arguments["hidden_dim"], arguments["intermediate_dim"]
+    special = {
+        "bert.embeddings.word_embeddings.weight": (arguments["vocabulary_size"], width),
+        "bert.embeddings.position_embeddings.weight": (arguments["max_sequence_length"], width),
+        "bert.embeddings.token_type_embeddings.weight": (arguments["num_segments"], width),
+        "cls.predictions.bias": (arguments["vocabulary_size"],),
+        "classifier.weight": (scores, width),
+        "classifier.bias": (scores,),
+    }
+
+    def shape(row: Row) -> tuple[int, ...]:
+        if row.key in special:
+            return special[row.key]
+        if row.key.endswith("intermediate.dense.weight"):
+            return (inner, width)
+        if row.key.endswith("intermediate.dense.bias"):
+            return (inner,)
+        if ".attention." not in row.key and row.key.endswith("output.dense.weight"):
+            return (width, inner)
+        return (width, width) if row.transposed else (width,)
+
+    return {row.key: shape(row) for row in rows}
 
 
 def _dense(key: str, path: str) -> list[Row]:

@@ -10,34 +10,26 @@ import keras
 import keras_geneformer
 from keras_geneformer.compression.dense_layers import dense_layers
 from keras_geneformer.models.backbone import GeneformerBackbone
-from keras_geneformer.models.calibration import CALIBRATION_FILE, Calibration
+from keras_geneformer.models.calibration import Calibration
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier, task_names
+from keras_geneformer.models.preset_format import (
+    FORMAT,
+    PRESET_FILE,
+    VOCABULARY_DIRECTORY,
+    WEIGHTS_FILE,
+    is_preset,
+    is_replaceable,
+    read_description,
+)
+from keras_geneformer.models.preset_source import preset_directory
 from keras_geneformer.models.published import load_published
-from keras_geneformer.shipped_presets import local_directory, shipped_presets
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.publishing import publish_directory
 
 logger = logging.getLogger(__name__)
-
-PRESET_FILE = "preset.json"
-WEIGHTS_FILE = "model.weights.h5"
-VOCABULARY_DIRECTORY = "vocabulary"
-OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY, CALIBRATION_FILE} | {
-    *("history.csv", "predictions.csv", "confusion.csv", "metrics.json"),
-    *("loss.png", "confusion.png", "log.csv", "tensorboard", "training.json", "README.md"),
-    *("genes.csv", "folds.csv", "genome.csv", "summary.json", "gene_list.txt", "report.html"),
-    *("roc.png", "auc.png", "gene_scores.png"),
-    *("class_recall.png", "confusion_normalised.png", "precision_recall.png", "reliability.png"),
-    *("learning.png", "truth_and_prediction.png", "values.png", "parts.csv"),
-    *("metrics.csv", "test_metrics.csv", "test_predictions.csv", "confusions", "run.json"),
-}
-"""What saving and the training recipes write; a directory with anything else is not replaced."""
-FORMAT = 1
-DESCRIPTION_KEYS = {"config", "weights_sha256", "vocabulary", "vocabulary_checksum"}
-"""What preset.json holds besides its format and the class of the model."""
 
 MODEL_CLASSES = {
     model.__name__: model
@@ -144,30 +136,6 @@ def load_saved(directory, dtype=None):
     return model
 
 
-def read_description(directory):
-    """The content of a preset's preset.json, checked."""
-    path = Path(directory) / PRESET_FILE
-    try:
-        description = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}). Copy the preset again.") from error
-    if not isinstance(description, dict):
-        raise ValueError(
-            f"{path} holds a {type(description).__name__}; expected a JSON object. Copy the preset "
-            "again."
-        )
-    if description.get("format") != FORMAT or description.get("model") not in MODEL_CLASSES:
-        raise ValueError(
-            f"{path}: received format {description.get('format')!r} and model "
-            f"{description.get('model')!r}; expected format {FORMAT} and one of "
-            f"{', '.join(MODEL_CLASSES)}. It may come from a newer keras_geneformer: upgrade."
-        )
-    missing = sorted(DESCRIPTION_KEYS - description.keys())
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}. Copy the preset again.")
-    return description
-
-
 def preset_vocabulary(preset, revision=None):
     """The vocabulary kept in a preset; None where it holds none.
 
@@ -196,40 +164,6 @@ def preset_vocabulary(preset, revision=None):
     return vocabulary
 
 
-def is_replaceable(directory):
-    """Whether a directory is a preset that holds nothing but what this package writes."""
-    return is_preset(directory) and {path.name for path in Path(directory).iterdir()} <= OWN_FILES
-
-
-def is_preset(directory):
-    """Whether a directory is a preset of ours."""
-    return (Path(directory) / PRESET_FILE).is_file()
-
-
-def preset_directory(preset, revision=None):
-    """Where a preset lies on disk: a directory, or one that comes with the package, by its name.
-
-    What is on the hub is fetched first.
-    """
-    if str(preset).startswith("hf://"):
-        from keras_geneformer.models.hub_presets import fetch_preset
-
-        return fetch_preset(str(preset), revision)
-    directory = local_directory(preset)
-    if not directory.is_dir():
-        raise FileNotFoundError(
-            f"There is no preset at {directory}. Expected a directory (of ours, with "
-            f"{PRESET_FILE}, or a published one, with config.json), "
-            "'hf://organisation/repository/subfolder', or the name of one that comes with the "
-            f"package: {', '.join(shipped_presets()) or 'none'}."
-        )
-    if not is_preset(directory) and (directory / WEIGHTS_FILE).is_file():
-        raise FileNotFoundError(
-            f"The preset {directory} lacks {PRESET_FILE}. Copy or download the whole directory."
-        )
-    return directory
-
-
 def with_head(cls, loaded, head_options):
     """`loaded` itself where it is what was asked for; otherwise `cls` on its backbone."""
     backbone = loaded if isinstance(loaded, GeneformerBackbone) else loaded.backbone
@@ -246,46 +180,6 @@ def with_head(cls, loaded, head_options):
         " with another head" if isinstance(loaded, cls) else "",
     )
     return cls(backbone, **head_options)
-
-
-def convert_checkpoint(source, destination, vocabulary=None):
-    """Turn a published PyTorch checkpoint into a preset of ours.
-
-    Args:
-        source: a directory with config.json and model.safetensors or pytorch_model.bin, or
-            `"hf://organisation/repository/subfolder"`.
-        destination: directory to write; it appears whole or not at all.
-        vocabulary: the `GeneVocabulary` of the checkpoint, or what `GeneVocabulary.load` takes
-            (`"v1"`, `"v2"`, a directory), to keep in the preset.
-
-    Returns:
-        The model: masked LM, cell classifier or gene classifier, as the checkpoint has it.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: the checkpoint is not a Geneformer's, or not of this vocabulary.
-
-    Example:
-        A checkpoint beside its vocabulary becomes one directory that tokenizes and infers:
-
-        `convert_checkpoint("Geneformer-V1-10M", "geneformer_v1_10m", vocabulary="v1")`
-    """
-    directory = preset_directory(source)
-    if is_preset(directory):
-        raise ValueError(
-            f"{directory} is a preset already; expected a published checkpoint (config.json and "
-            "model.safetensors or pytorch_model.bin)."
-        )
-    if vocabulary is not None and not isinstance(vocabulary, GeneVocabulary):
-        vocabulary = GeneVocabulary.load(vocabulary)
-    model = load_published(directory)
-    if vocabulary is not None:
-        check_model_vocabulary(model, vocabulary)
-        backbone = model.backbone
-        backbone.vocabulary_checksum = vocabulary.checksum
-        backbone.special_token_ids = tuple(sorted(vocabulary.special_tokens.values()))
-    save_preset(model, destination, vocabulary)
-    return model
 
 
 def _save_weights(model, path):

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any
 
-from keras_geneformer.models.presets import is_replaceable
+from keras_geneformer.models.preset_format import is_replaceable
 from keras_geneformer.tokenization.publishing import publish_directory
 
 

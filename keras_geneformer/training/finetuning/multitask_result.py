@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier
-from keras_geneformer.models.presets import is_replaceable
+from keras_geneformer.models.preset_format import is_replaceable
 from keras_geneformer.tokenization.publishing import publish_directory
 
 

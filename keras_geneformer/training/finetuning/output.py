@@ -4,11 +4,8 @@ import json
 import os
 from typing import Any
 
-from keras_geneformer.models.presets import (
-    check_model_vocabulary,
-    is_replaceable,
-    preset_vocabulary,
-)
+from keras_geneformer.models.preset_format import is_replaceable
+from keras_geneformer.models.presets import check_model_vocabulary, preset_vocabulary
 from keras_geneformer.tokenization.publishing import check_destination, publish_directory
 from keras_geneformer.training.finetuning.settings import FinetuneSettings
 

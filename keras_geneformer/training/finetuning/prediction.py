@@ -9,7 +9,8 @@ from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.data.inference import compile_forward
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier
-from keras_geneformer.models.presets import is_preset, preset_directory, read_description
+from keras_geneformer.models.preset_format import is_preset, read_description
+from keras_geneformer.models.preset_source import preset_directory
 from keras_geneformer.training.finetuning.held_out import CellReader
 from keras_geneformer.training.finetuning.scores import raw_scores, score_table
 

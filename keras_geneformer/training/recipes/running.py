@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
-from keras_geneformer.models.presets import is_replaceable
+from keras_geneformer.models.preset_format import is_replaceable
 from keras_geneformer.tokenization.publishing import check_destination, publish_directory
 from keras_geneformer.training.distribution import connect, is_chief
 from keras_geneformer.training.model_card import training_record, write_model_card
