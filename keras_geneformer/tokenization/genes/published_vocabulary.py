@@ -1,6 +1,5 @@
 """The vocabularies of the published package: where their files stand and what they hold."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,17 @@ class PublishedVersion:
         """The name of one of its four files, e.g. `token_dictionary_gc30M.pkl`."""
         return f"{kind}_{self.suffix}.pkl"
 
+
+KINDS = (
+    "token_dictionary",
+    "gene_median_dictionary",
+    "gene_name_id_dict",
+    "ensembl_mapping_dict",
+)
+"""The four files of a version, by the beginning of their names."""
+
+Dictionaries = dict[str, dict[str, Any]]
+"""What the four files hold, by `KINDS`."""
 
 VERSIONS = {
     "v1": PublishedVersion("v1", "gc30M", "geneformer/gene_dictionaries_30m", 2048),
@@ -83,38 +93,52 @@ def read_published(version: PublishedVersion, folder: Path) -> dict[str, Any]:
         FileNotFoundError: one of the four files is missing.
         ValueError: a file is a Git-LFS pointer, truncated, or holds what is not admitted.
     """
+    return _fields(version, read_dictionaries(version, folder))
 
-    def path_of(kind: str) -> Path:
+
+def read_dictionaries(version: PublishedVersion, folder: Path) -> Dictionaries:
+    """What a version's four pickles in a local folder hold.
+
+    Raises:
+        FileNotFoundError: one of the four files is missing.
+        ValueError: a file is a Git-LFS pointer, truncated, or holds what is not admitted.
+    """
+    dictionaries = {}
+    for kind in KINDS:
         path = folder / version.file(kind)
         if not path.is_file():
             raise FileNotFoundError(f"{folder} has no {path.name}, one of the four files needed")
-        return path
-
-    return _read(version, path_of)
+        dictionaries[kind] = read_published_pickle(path)
+    return dictionaries
 
 
 def fetch_published(
     version: PublishedVersion, revision: str | None, cache_dir: str | Path | None
 ) -> dict[str, Any]:
     """Read a version's pickles from the published repository on the Hugging Face hub."""
-    return _read(
-        version,
-        lambda kind: hub.fetch(
-            f"{version.folder}/{version.file(kind)}", revision=revision, cache_dir=cache_dir
-        ),
-    )
+    return _fields(version, fetch_dictionaries(version, revision, cache_dir))
+
+
+def fetch_dictionaries(
+    version: PublishedVersion, revision: str | None = None, cache_dir: str | Path | None = None
+) -> Dictionaries:
+    """What a version's four pickles in the published repository on the Hugging Face hub hold."""
+    return {
+        kind: read_published_pickle(
+            hub.fetch(
+                f"{version.folder}/{version.file(kind)}", revision=revision, cache_dir=cache_dir
+            )
+        )
+        for kind in KINDS
+    }
 
 
 def _is_integer(token: object) -> bool:
     return isinstance(token, int | np.integer) and not isinstance(token, bool)
 
 
-def _read(version: PublishedVersion, path_of: Callable[[str], Path]) -> dict[str, Any]:
-    tokens = read_published_pickle(path_of("token_dictionary"))
-    medians = read_published_pickle(path_of("gene_median_dictionary"))
-    names = read_published_pickle(path_of("gene_name_id_dict"))
-    mapping = read_published_pickle(path_of("ensembl_mapping_dict"))
-
+def _fields(version: PublishedVersion, dictionaries: Dictionaries) -> dict[str, Any]:
+    tokens, medians, names, mapping = (dictionaries[kind] for kind in KINDS)
     for name, token in tokens.items():
         if not _is_integer(token):
             raise ValueError(
