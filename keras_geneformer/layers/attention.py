@@ -16,7 +16,9 @@ class SelfAttention(keras.layers.Layer):
     on real ones, whatever the batch is padded to.
 
     Args:
-        num_heads: attention heads; must divide the width of the input.
+        num_heads: attention heads.
+        head_dim: width of a head; where None, that of the input over `num_heads`, which must divide
+            it. A layer that lost heads keeps the width of those it has.
         dropout: rate on the attention weights, while training.
         initializer_range: standard deviation of the initial weights.
 
@@ -34,9 +36,10 @@ class SelfAttention(keras.layers.Layer):
         (1, 3, 8)
     """
 
-    def __init__(self, num_heads, dropout=0.02, initializer_range=0.02, **kwargs):
+    def __init__(self, num_heads, dropout=0.02, initializer_range=0.02, head_dim=None, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.head_dim = head_dim
         self.dropout_rate = dropout
         self.initializer_range = initializer_range
         self.seed_generator = keras.random.SeedGenerator()
@@ -46,32 +49,35 @@ class SelfAttention(keras.layers.Layer):
     ):
         """Create the four projections."""
         width = x_shape[-1]
-        if width % self.num_heads:
-            raise ValueError(
-                f"Received a hidden width of {width} and {self.num_heads} attention heads; the "
-                "heads must divide the width."
-            )
+        if self.head_dim is None:
+            if width % self.num_heads:
+                raise ValueError(
+                    f"Received a hidden width of {width} and {self.num_heads} attention heads; the "
+                    "heads must divide the width."
+                )
+            self.head_dim = width // self.num_heads
+        inner = self.num_heads * self.head_dim
 
-        def dense(name):
+        def dense(name, inputs, outputs):
             layer = keras.layers.Dense(
-                width,
+                outputs,
                 kernel_initializer=normal(self.initializer_range),
                 dtype=self.dtype_policy,
                 name=name,
             )
-            layer.build(x_shape)
+            layer.build((*x_shape[:-1], inputs))
             return layer
 
-        self.query = dense("query")
-        self.key = dense("key")
-        self.value = dense("value")
-        self.output_projection = dense("output_projection")
+        self.query = dense("query", width, inner)
+        self.key = dense("key", width, inner)
+        self.value = dense("value", width, inner)
+        self.output_projection = dense("output_projection", inner, width)
         self.built = True
 
     def call(self, x, padding_mask=None, cell_numbers=None, positions=None, training=None):
         """Attend from every token, or those at `positions`, to every real token of its cell."""
-        batch, length, width = ops.shape(x)
-        heads = (batch, length, self.num_heads, width // self.num_heads)
+        batch, length, _ = ops.shape(x)
+        heads = (batch, length, self.num_heads, self.head_dim)
         asking, own_numbers, places = x, cell_numbers, length
         if positions is not None:
             places = ops.shape(positions)[1]
@@ -87,7 +93,8 @@ class SelfAttention(keras.layers.Layer):
             seed=self.seed_generator,
             cell_numbers=None if cell_numbers is None else (own_numbers, cell_numbers),
         )
-        return self.output_projection(ops.reshape(attended, (batch, places, width)))
+        joined = (batch, places, self.num_heads * self.head_dim)
+        return self.output_projection(ops.reshape(attended, joined))
 
     def compute_output_shape(
         self, x_shape, padding_mask_shape=None, cell_numbers_shape=None, positions_shape=None
@@ -102,4 +109,5 @@ class SelfAttention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout_rate,
             "initializer_range": self.initializer_range,
+            "head_dim": self.head_dim,
         }

@@ -14,13 +14,15 @@ class EncoderBlock(keras.layers.Layer):
     """A post-LN transformer block, as in BERT and Geneformer.
 
     Args:
-        num_heads: attention heads; must divide the hidden width.
+        num_heads: attention heads.
         intermediate_dim: width of the feed-forward network.
         activation: its activation; Geneformer uses ReLU.
         dropout: rate after attention and after the feed-forward network, while training.
         attention_dropout: rate on the attention weights, while training.
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the initial weights.
+        head_dim: width of a head; where None, the hidden width over `num_heads`, which must divide
+            it.
 
     Inputs: `x`, shape `(batch, length, hidden_dim)`, and `padding_mask`, shape `(batch, length)`,
     nonzero at real tokens, or None where all are; in its place, for rows of several cells,
@@ -50,6 +52,7 @@ class EncoderBlock(keras.layers.Layer):
         attention_dropout=0.02,
         layer_norm_epsilon=1e-12,
         initializer_range=0.02,
+        head_dim=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -60,6 +63,7 @@ class EncoderBlock(keras.layers.Layer):
         self.attention_dropout = attention_dropout
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
+        self.head_dim = head_dim
         self.recompute = False
 
     def build(
@@ -85,6 +89,7 @@ class EncoderBlock(keras.layers.Layer):
             num_heads=self.num_heads,
             dropout=self.attention_dropout,
             initializer_range=self.initializer_range,
+            head_dim=self.head_dim,
             dtype=policy,
             name="attention",
         )
@@ -143,4 +148,5 @@ class EncoderBlock(keras.layers.Layer):
             "attention_dropout": self.attention_dropout,
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "initializer_range": self.initializer_range,
+            "head_dim": self.head_dim,
         }

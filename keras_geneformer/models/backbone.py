@@ -6,6 +6,12 @@ import keras
 
 from keras_geneformer.layers.embeddings import GeneEmbeddings
 from keras_geneformer.layers.encoder_block import EncoderBlock
+from keras_geneformer.models.block_shapes import (
+    as_written,
+    head_width,
+    numbers_by_block,
+    one_where_equal,
+)
 from keras_geneformer.models.preset_model import PresetModel
 
 
@@ -16,9 +22,9 @@ class GeneformerBackbone(PresetModel):
     Args:
         vocabulary_size: number of token ids, special tokens included (V1: 25426, V2: 20275).
         num_layers: encoder blocks.
-        num_heads: attention heads of a block.
+        num_heads: attention heads of a block; a list where blocks differ (`prune`).
         hidden_dim: width of the hidden states.
-        intermediate_dim: width of the feed-forward networks.
+        intermediate_dim: width of the feed-forward networks; a list where blocks differ.
         max_sequence_length: longest cell, in tokens.
         dropout: rate on hidden states, while training.
         attention_dropout: rate on attention weights, while training; `dropout` where None.
@@ -29,11 +35,22 @@ class GeneformerBackbone(PresetModel):
         special_token_ids: token ids that are no genes. V1: 0 and 1; V2: 0 to 3.
         vocabulary_checksum: `GeneVocabulary.checksum` of the vocabulary the weights belong to; None
             where it is unknown.
+        head_dim: width of an attention head; `hidden_dim / num_heads` where None, which a list of
+            heads does not allow.
         dtype: a Keras dtype or policy, as in `"mixed_bfloat16"`.
 
     Inputs: a dict of `token_ids` and `padding_mask` (nonzero at real tokens), both int32 of shape
     `(batch, length)`.
     Output: shape `(batch, length, hidden_dim)`.
+
+    Attributes:
+        block_heads: attention heads of each block, one number a block.
+        block_intermediate_dims: width of each block's feed-forward network.
+        head_dim: width of an attention head, also where it was not given.
+
+    Raises:
+        ValueError: no block, other numbers of heads or widths than of blocks, one below 1, or
+            heads that leave their width open.
 
     Example:
         >>> import numpy as np
@@ -64,8 +81,13 @@ class GeneformerBackbone(PresetModel):
         dtype=None,
         name=None,
         trainable=True,
+        head_dim=None,
     ):
         attention_dropout = dropout if attention_dropout is None else attention_dropout
+
+        block_heads = numbers_by_block("num_heads", num_heads, num_layers)
+        block_widths = numbers_by_block("intermediate_dim", intermediate_dim, num_layers)
+        head_dim = head_width(hidden_dim, block_heads, head_dim)
 
         # Layers
         policy = keras.dtype_policies.get(dtype)
@@ -82,17 +104,18 @@ class GeneformerBackbone(PresetModel):
         )
         blocks = [
             EncoderBlock(
-                num_heads=num_heads,
-                intermediate_dim=intermediate_dim,
+                num_heads=heads,
+                intermediate_dim=width,
                 activation=activation,
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 layer_norm_epsilon=layer_norm_epsilon,
                 initializer_range=initializer_range,
+                head_dim=head_dim,
                 dtype=policy,
                 name=f"encoder_block_{index}",
             )
-            for index in range(num_layers)
+            for index, (heads, width) in enumerate(zip(block_heads, block_widths))
         ]
 
         # Functional model
@@ -106,9 +129,12 @@ class GeneformerBackbone(PresetModel):
         self.dtype_policy = policy
         self.vocabulary_size = vocabulary_size
         self.num_layers = num_layers
-        self.num_heads = num_heads
+        self.block_heads = block_heads
+        self.block_intermediate_dims = block_widths
+        self.num_heads = one_where_equal(block_heads)
+        self.head_dim = head_dim
         self.hidden_dim = hidden_dim
-        self.intermediate_dim = intermediate_dim
+        self.intermediate_dim = one_where_equal(block_widths)
         self.max_sequence_length = max_sequence_length
         self.dropout = dropout
         self.attention_dropout = attention_dropout
@@ -245,14 +271,14 @@ class GeneformerBackbone(PresetModel):
 
     def get_config(self):
         """Constructor arguments."""
-        return {
+        config = {
             "name": self.name,
             "trainable": self.trainable,
             "vocabulary_size": self.vocabulary_size,
             "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
+            "num_heads": as_written(self.num_heads),
             "hidden_dim": self.hidden_dim,
-            "intermediate_dim": self.intermediate_dim,
+            "intermediate_dim": as_written(self.intermediate_dim),
             "max_sequence_length": self.max_sequence_length,
             "dropout": self.dropout,
             "attention_dropout": self.attention_dropout,
@@ -264,6 +290,10 @@ class GeneformerBackbone(PresetModel):
             "vocabulary_checksum": self.vocabulary_checksum,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
         }
+        # Models that lost no heads are written as they were before any could.
+        if isinstance(self.num_heads, tuple) or self.num_heads * self.head_dim != self.hidden_dim:
+            config["head_dim"] = self.head_dim
+        return config
 
 
 def token_inputs():

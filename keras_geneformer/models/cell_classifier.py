@@ -208,16 +208,17 @@ def class_names(num_classes, classes):
 
 
 def head_blocks(backbone, head_layers):
-    """Encoder blocks of the backbone's shape, to stand on top of it."""
+    """Encoder blocks of the shape of the backbone's widest, to stand on top of it."""
     return [
         EncoderBlock(
-            num_heads=backbone.num_heads,
-            intermediate_dim=backbone.intermediate_dim,
+            num_heads=max(backbone.block_heads),
+            intermediate_dim=max(backbone.block_intermediate_dims),
             activation=backbone.activation,
             dropout=backbone.dropout,
             attention_dropout=backbone.attention_dropout,
             layer_norm_epsilon=backbone.layer_norm_epsilon,
             initializer_range=backbone.initializer_range,
+            head_dim=backbone.head_dim,
             dtype=backbone.dtype_policy,
             name=f"head_block_{index}",
         )

@@ -219,7 +219,7 @@ def model_card(record: dict[str, Any], picture: bool = False) -> str:
         "",
         f"A Geneformer masked language model of {model['parameters']:,} parameters: "
         f"{_count(model['num_layers'], 'layer')}, {model['hidden_dim']} dim, "
-        f"{_count(model['num_heads'], 'head')}, cells of up to {model['max_sequence_length']} "
+        f"{_heads(model['num_heads'])}, cells of up to {model['max_sequence_length']} "
         f"tokens. {began} with keras_geneformer, recipe `{record['recipe']['name']}`.",
         "",
         "```python",
@@ -258,6 +258,15 @@ def model_card(record: dict[str, Any], picture: bool = False) -> str:
         + ". All of this is in training.json as well.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _heads(number: int | list[int]) -> str:
+    """Of all blocks, or of each where they differ (`prune`)."""
+    return _count(number, "head") if isinstance(number, int) else f"{_joined(number)} heads"
+
+
+def _joined(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:-1])) + f" and {numbers[-1]}"
 
 
 def _count(number: int, name: str) -> str:

@@ -24,8 +24,9 @@ def reduction_model(
 
     Returns:
         A `keras.Model` with float32 output `(batch, layers, heads, length [+ 5])`: as
-        `AttentionReduction` gives it, every gene of a cell of k genes weighing 1/k as a query. No
-        block above the last layer runs.
+        `AttentionReduction` gives it, every gene of a cell of k genes weighing 1/k as a query, and
+        zeros beyond the heads of a layer that has fewer than another. No block above the last layer
+        runs.
     """
     inputs = backbone.input
     weights = _gene_weights(inputs, special)
@@ -35,18 +36,21 @@ def reduction_model(
         )
         for layer in layers
     ]
-    return keras.Model(inputs, ops.stack(reduced, axis=1), name="attention_sums")
+    return keras.Model(inputs, _stacked(reduced), name="attention_sums")
 
 
 def whole_model(backbone: Any, layers: Sequence[int]) -> Any:
-    """All weights of some layers, `(batch, layers, heads, length, length)`; cells unpadded."""
+    """All weights of some layers, `(batch, layers, heads, length, length)`; cells unpadded.
+
+    There are zeros beyond the heads of a layer that has fewer than another.
+    """
     whole = [
         WholeAttention(_attention(backbone, layer), name=f"whole_attention_{layer}")(
             _entering(backbone, layer)
         )
         for layer in layers
     ]
-    return keras.Model(backbone.input, ops.stack(whole, axis=1), name="whole_attention")
+    return keras.Model(backbone.input, _stacked(whole), name="whole_attention")
 
 
 def rollout_model(backbone: Any, layer: int, special: np.ndarray, row: str) -> Any:
@@ -74,6 +78,20 @@ def rollout_model(backbone: Any, layer: int, special: np.ndarray, row: str) -> A
         received = attention(_entering(backbone, number), inputs["padding_mask"], weights)
         weights = 0.5 * weights + 0.5 * ops.mean(received, axis=1)
     return keras.Model(inputs, weights, name="attention_rollout")
+
+
+def _stacked(by_layer: list[Any]) -> Any:
+    """`(batch, heads, ...)` of each layer as one tensor, `(batch, layers, heads, ...)`."""
+    most = max(tensor.shape[1] for tensor in by_layer)
+    padded = [
+        tensor
+        if tensor.shape[1] == most
+        else ops.pad(
+            tensor, [(0, 0), (0, most - tensor.shape[1])] + [(0, 0)] * (len(tensor.shape) - 2)
+        )
+        for tensor in by_layer
+    ]
+    return ops.stack(padded, axis=1)
 
 
 def _attention(backbone: Any, layer: int) -> Any:

@@ -101,7 +101,6 @@ def gene_tables(
             continue
         cells = sums.gene_cells[group, here]
         received = sums.mean_received(group, here)
-        heads = received.shape[2]
         genes = {
             "ensembl_id": vocabulary.genes_of(here),
             "symbol": vocabulary.symbols_of(here),
@@ -109,14 +108,14 @@ def gene_tables(
             "rank": sums.ranks[group, here] / cells,
             "rank_share": sums.mean_rank_shares(group, here),
         }
-        repeated = {key: np.tile(values, heads) for key, values in genes.items()}
-        for number, layer in enumerate(sums.layers):
+        for number, (layer, heads) in enumerate(zip(sums.layers, sums.heads)):
+            repeated = {key: np.tile(values, heads) for key, values in genes.items()}
             columns = {} if by is None else {by: np.full(len(here) * heads, name, dtype=object)}
             columns |= {
                 "layer": np.full(len(here) * heads, layer),
                 "head": np.repeat(np.arange(1, heads + 1), len(here)),
                 "ensembl_id": repeated["ensembl_id"],
                 "symbol": repeated["symbol"],
-                "attention": received[:, number].T.ravel(),
+                "attention": received[:, number, :heads].T.ravel(),
             }
             yield pd.DataFrame(columns | repeated)

@@ -169,13 +169,13 @@ def head_attention(
                 places.assign(
                     rank_from=part / PARTS,
                     rank_to=(part + 1) / PARTS,
-                    attention=parts[part].ravel(),
+                    attention=parts[part][sums.real_heads],
                     cells=sums.part_cells[group, part],
                 )
             )
         described = sums.described[group] / sums.cells[group]
         names = (*STATISTICS, *JOINT)
-        columns = {key: described[..., number].ravel() for number, key in enumerate(names)}
+        columns = {key: described[..., number][sums.real_heads] for number, key in enumerate(names)}
         spread.append(places.assign(**columns, cells=sums.cells[group]))
     keys = ["layer", "head"] if by is None else [by, "layer", "head"]
     ranked = pd.concat(ranks, ignore_index=True).sort_values([*keys, "rank_from"], kind="stable")
@@ -198,7 +198,7 @@ def _tests(
     places: pd.DataFrame,
 ) -> pd.DataFrame:
     """A row a class and head of one group of cells."""
-    received = sums.mean_received(group, classes.tokens).reshape(len(classes), -1).T
+    received = sums.mean_received(group, classes.tokens)[:, sums.real_heads].T
     shares = sums.mean_rank_shares(group, classes.tokens)
     reference = classes.labels == classes.classes.index(against)
     tables = []
@@ -247,7 +247,7 @@ def _received(
             "rank_share": sums.mean_rank_shares(group, classes.tokens),
         }
     )
-    layers = sums.mean_received(group, classes.tokens).mean(axis=2)
+    layers = sums.mean_received(group, classes.tokens).sum(axis=2) / np.asarray(sums.heads)
     for number, layer in enumerate(sums.layers):
         table[f"layer_{layer}"] = layers[:, number]
     if by is not None:
@@ -256,14 +256,9 @@ def _received(
 
 
 def _heads_of(sums: AttentionSums, name: str, by: str | None) -> pd.DataFrame:
-    """Layer and head of every head, in the order of a raveled (L, H) array."""
-    heads = sums.parts.shape[-1]
-    table = pd.DataFrame(
-        {
-            "layer": np.repeat(sums.layers, heads),
-            "head": np.tile(np.arange(1, heads + 1), len(sums.layers)),
-        }
-    )
+    """Layer and head of every head, in the order of an (L, H) array at `real_heads`."""
+    layer, head = np.nonzero(sums.real_heads)
+    table = pd.DataFrame({"layer": np.asarray(sums.layers)[layer], "head": head + 1})
     if by is not None:
         table.insert(0, by, name)
     return table

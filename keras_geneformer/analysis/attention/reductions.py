@@ -125,12 +125,11 @@ class WholeAttention(keras.layers.Layer):
 
 def projected(attention, x):
     """Scaled queries `(batch, heads, length, d)` and keys `(batch, heads, d, length)`."""
-    batch, length, width = ops.shape(x)
-    size = width // attention.num_heads
-    heads = (batch, length, attention.num_heads, size)
+    batch, length, _ = ops.shape(x)
+    heads = (batch, length, attention.num_heads, attention.head_dim)
     query = ops.transpose(ops.reshape(attention.query(x), heads), (0, 2, 1, 3))
     key = ops.transpose(ops.reshape(attention.key(x), heads), (0, 2, 3, 1))
-    return query * size**-0.5, key
+    return query * attention.head_dim**-0.5, key
 
 
 def _block(tensor, axis, start):

@@ -21,10 +21,12 @@ JOINT = ("tokens_in_use", "to_special")
 class AttentionSums:
     """Sums over the cells of each group, in float64.
 
-    G groups, L layers, H heads, V token ids.
+    G groups, L layers, H heads of the layer that has most, V token ids. Where a layer has fewer,
+    there are zeros beyond them.
 
     Attributes:
         layers: encoder blocks, from 1.
+        heads: how many each of the layers has.
         groups: names of the groups; one without a name where cells are not grouped.
         cells: (G,) cells of each group.
         gene_cells: (G, V) int64, cells that hold each token.
@@ -38,6 +40,7 @@ class AttentionSums:
     """
 
     layers: tuple[int, ...]
+    heads: tuple[int, ...]
     groups: list[str]
     cells: np.ndarray
     gene_cells: np.ndarray
@@ -47,6 +50,11 @@ class AttentionSums:
     parts: np.ndarray
     part_cells: np.ndarray
     described: np.ndarray
+
+    @property
+    def real_heads(self) -> np.ndarray:
+        """(L, H) bool: which heads the layers have."""
+        return np.arange(max(self.heads)) < np.asarray(self.heads)[:, None]
 
     def mean_received(self, group: int, tokens: np.ndarray) -> np.ndarray:
         """(T, L, H) mean over the cells that hold a gene of the attention it receives."""
@@ -84,9 +92,11 @@ def sum_attention(
     """
     backbone = asked.backbone
     shape = (len(groups), backbone.vocabulary_size)
-    wide = (len(layers), backbone.num_heads)
+    heads = tuple(backbone.block_heads[layer - 1] for layer in layers)
+    wide = (len(layers), max(heads))
     sums = AttentionSums(
         layers=layers,
+        heads=heads,
         groups=groups,
         cells=np.bincount(codes, minlength=len(groups)),
         gene_cells=np.zeros(shape, np.int64),

@@ -28,7 +28,7 @@ def attention_weights(
 
     Returns:
         (layers, heads, n, n) float32: how much each token (row) attends to each (column); rows sum
-        to 1.
+        to 1. Where a layer has fewer heads than another, NaN stands beyond them.
 
     Raises:
         ValueError: no such layer, or no cell that the model takes.
@@ -52,4 +52,7 @@ def attention_weights(
     check_tokens(ids, backbone.vocabulary_size)
     ids = ids.astype(np.int32)[None]
     forward = compile_forward(whole_model(backbone, chosen))
-    return forward({"token_ids": ids, "padding_mask": np.ones_like(ids)})[0]
+    weights = forward({"token_ids": ids, "padding_mask": np.ones_like(ids)})[0]
+    heads = np.array([backbone.block_heads[layer - 1] for layer in chosen])
+    real = np.arange(weights.shape[1]) < heads[:, None]
+    return np.where(real[:, :, None, None], weights, np.float32(np.nan))

@@ -173,8 +173,8 @@ def _slid(layer: Any, shifts: Any, none: Any, ids: Any) -> Any:
 def _gated(block: Any, x: Any, log_gates: Any, real: Any) -> Any:
     """`EncoderBlock` of (N, D) states whose attention has gates, (1, N) or (N, N)."""
     attention = block.attention
-    length, width = ops.shape(x)
-    heads = (length, attention.num_heads, width // attention.num_heads)
+    length = ops.shape(x)[0]
+    heads = (length, attention.num_heads, attention.head_dim)
     query, key, value = (
         ops.reshape(project(x), heads)
         for project in (attention.query, attention.key, attention.value)
@@ -185,7 +185,7 @@ def _gated(block: Any, x: Any, log_gates: Any, real: Any) -> Any:
     bias = log_gates * others + (real[None] - 1.0) * 1e30
     weights = ops.softmax(ops.cast(scores, "float32") + bias[None], axis=-1)
     attended = ops.einsum("hqk,khd->qhd", ops.cast(weights, value.dtype), value)
-    attended = attention.output_projection(ops.reshape(attended, (length, width)))
+    attended = attention.output_projection(ops.reshape(attended, (length, heads[1] * heads[2])))
     x = block.attention_normalization(x + attended)
     expanded = block.output_projection(block.intermediate(x))
     return block.output_normalization(x + expanded)
