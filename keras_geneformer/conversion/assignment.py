@@ -1,22 +1,29 @@
 """Moving tensors between a published checkpoint and the variables of a Keras model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from keras_geneformer.conversion.table import IGNORED_KEYS, TIED_KEYS, Row
+from keras_geneformer.conversion.checkpoint_files import CheckpointTensors
+from keras_geneformer.conversion.table import IGNORED_KEYS, TIED_KEYS, Row, Shapes
 
 
 def assign_checkpoint(
-    tensors: Mapping[str, np.ndarray], variables: Iterable[Any], rows: Iterable[Row]
+    tensors: Mapping[str, np.ndarray],
+    variables: Iterable[Any],
+    rows: Iterable[Row],
+    unused: Collection[str] = (),
 ) -> None:
     """Give every variable its tensor, and use every tensor exactly once.
 
+    Tensors are read one after the other, so that no second model stands in memory.
+
     Args:
-        tensors: PyTorch key to array.
+        tensors: PyTorch key to array, as from `read_checkpoint`.
         variables: Keras variables; each has `path`, `shape` and `assign`.
         rows: the table, as from `checkpoint_table`.
+        unused: keys that may be there and go nowhere.
 
     Raises:
         ValueError: a key is missing or left over, a shape differs, a variable is left without a
@@ -24,33 +31,51 @@ def assign_checkpoint(
     """
     rows = list(rows)
     variables_by_path = {variable.path: variable for variable in variables}
-    tensors = dict(tensors)
-    for key in IGNORED_KEYS:
-        tensors.pop(key, None)
-    for copy, key in TIED_KEYS.items():
-        if copy in tensors:
-            tied = tensors.pop(copy)
-            if key in tensors and not np.array_equal(tied, tensors[key]):
-                raise ValueError(
-                    f"The checkpoint's {copy} differs from {key}; Geneformer ties them. This model "
-                    "was trained untied and cannot be loaded."
-                )
-    _refuse_difference("keys", {row.key for row in rows}, set(tensors))
     _refuse_difference("variables", {row.path for row in rows}, set(variables_by_path))
-
-    values = {}
+    expected = {row.key: tuple(variables_by_path[row.path].shape) for row in rows}
+    refuse_other_shapes(
+        shapes_of(tensors),
+        rows,
+        {row.key: expected[row.key][:: -1 if row.transposed else 1] for row in rows},
+        unused,
+    )
+    _refuse_untied(tensors)
     for row in rows:
-        value = tensors[row.key].T if row.transposed else tensors[row.key]
-        expected = tuple(variables_by_path[row.path].shape)
-        if value.shape != expected:
+        value = tensors[row.key]
+        variables_by_path[row.path].assign(value.T if row.transposed else value)
+
+
+def refuse_other_shapes(
+    shapes: Shapes, rows: Iterable[Row], expected: Shapes, unused: Collection[str] = ()
+) -> None:
+    """Hold a checkpoint to its config before a model is built.
+
+    Args:
+        shapes: of the checkpoint's tensors, by key.
+        rows: the table, as from `checkpoint_table`.
+        expected: shapes by key, as from `checkpoint_shapes`.
+        unused: keys that may be there and go nowhere.
+
+    Raises:
+        ValueError: a key is missing or left over, or a shape differs.
+    """
+    rows = list(rows)
+    left_out = IGNORED_KEYS | TIED_KEYS.keys() | set(unused)
+    _refuse_difference("keys", {row.key for row in rows}, shapes.keys() - left_out)
+    for row in rows:
+        found, wanted = shapes[row.key], expected[row.key]
+        if found != wanted:
             raise ValueError(
-                f"The checkpoint's {row.key} has shape {tensors[row.key].shape}; the model's "
-                f"{row.path} expects {expected[::-1] if row.transposed else expected}. The weights "
-                "do not belong to this config.json."
+                f"The checkpoint's {row.key} has shape {found}; the model's {row.path} expects "
+                f"{wanted}. The weights do not belong to this config.json."
             )
-        values[row.path] = value
-    for path, value in values.items():
-        variables_by_path[path].assign(value)
+
+
+def shapes_of(tensors: Mapping[str, np.ndarray]) -> Shapes:
+    """The shape of each tensor, by key; of a checkpoint without reading it."""
+    if isinstance(tensors, CheckpointTensors):
+        return tensors.shapes
+    return {key: tuple(value.shape) for key, value in tensors.items()}
 
 
 def export_checkpoint(variables: Iterable[Any], rows: Iterable[Row]) -> dict[str, np.ndarray]:
@@ -78,6 +103,15 @@ def _to_numpy(variable: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     return np.asarray(value)
+
+
+def _refuse_untied(tensors: Mapping[str, np.ndarray]) -> None:
+    for copy, key in TIED_KEYS.items():
+        if copy in tensors and key in tensors and not np.array_equal(tensors[copy], tensors[key]):
+            raise ValueError(
+                f"The checkpoint's {copy} differs from {key}; Geneformer ties them. This model was "
+                "trained untied and cannot be loaded."
+            )
 
 
 def _refuse_difference(what: str, expected: set[str], received: set[str]) -> None:

@@ -1,10 +1,13 @@
 """What the config.json of a published checkpoint means for ours."""
 
 import json
+import math
+import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from keras_geneformer.conversion.table import ARCHITECTURES
+from keras_geneformer.conversion.table import ARCHITECTURES, Shapes
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu"}
 """`hidden_act` values that are understood, and the Keras activation of each (proven equal in
@@ -14,7 +17,21 @@ _SPECIAL_TOKENS = {25_426: (0, 1), 20_275: (0, 1, 2, 3)}
 """Special token ids by the vocabulary sizes of the published models, V1 and V2."""
 
 
-def read_published_config(directory: str | Path) -> dict[str, Any]:
+_WHOLE_NUMBERS = {
+    "vocab_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "hidden_size",
+    "intermediate_size",
+    "max_position_embeddings",
+}
+_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+
+_HEAD_DROPOUT = 0.1
+"""The published multi-task model's, which its config.json does not say."""
+
+
+def read_published_config(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """Read config.json and check that it describes a model this package can hold.
 
     Args:
@@ -35,7 +52,7 @@ def read_published_config(directory: str | Path) -> dict[str, Any]:
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Download it again.") from error
     if not isinstance(config, dict) or config.get("model_type") != "bert":
         kind = config.get("model_type") if isinstance(config, dict) else type(config).__name__
@@ -43,21 +60,11 @@ def read_published_config(directory: str | Path) -> dict[str, Any]:
             f"{path}: received model_type {kind!r}; expected 'bert', which Geneformer checkpoints "
             "are. Is this the checkpoint of another model?"
         )
-    missing = sorted(
-        {
-            "vocab_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "hidden_size",
-            "intermediate_size",
-            "max_position_embeddings",
-            "hidden_act",
-        }
-        - config.keys()
-    )
+    missing = sorted(({"hidden_act"} | _WHOLE_NUMBERS) - config.keys())
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}. Download it again.")
-    if config["hidden_act"] not in ACTIVATIONS:
+    _refuse_wrong_values(path, config)
+    if not isinstance(config["hidden_act"], str) or config["hidden_act"] not in ACTIVATIONS:
         raise ValueError(
             f"{path}: received hidden_act {config['hidden_act']!r}; expected one of "
             f"{', '.join(ACTIVATIONS)} (Geneformer uses relu). Loading it as another activation "
@@ -76,22 +83,70 @@ def read_published_config(directory: str | Path) -> dict[str, Any]:
     return config
 
 
-def checkpoint_kind(config: dict[str, Any]) -> str:
-    """Which head a checkpoint has, from the architecture its config names.
+def _refuse_wrong_values(path: Path, config: dict[str, Any]) -> None:
+    """Sizes, rates and labels of another type, or that no model has."""
+
+    def refuse(key: str, expected: str) -> None:
+        raise ValueError(
+            f"{path}: received {key} {config[key]!r}; expected {expected}. Download it again."
+        )
+
+    for key in (*sorted(_WHOLE_NUMBERS), "type_vocab_size", "num_labels"):
+        if key in config and (type(config[key]) is not int or config[key] < 1):
+            refuse(key, "a whole number of at least 1")
+    for key in _RATES:
+        if config.get(key) is not None and not _is_number(config[key], 0, 1):
+            refuse(key, "a rate of at least 0 and below 1")
+    for key in ("layer_norm_eps", "initializer_range"):
+        if key in config and not _is_number(config[key], 0, math.inf):
+            refuse(key, "a number of at least 0")
+    if config["hidden_size"] % config["num_attention_heads"]:
+        raise ValueError(
+            f"{path}: received hidden_size {config['hidden_size']} and num_attention_heads "
+            f"{config['num_attention_heads']}; the heads must divide the width. Download it again."
+        )
+    labels = config.get("id2label")
+    if labels is None:
+        return
+    named = isinstance(labels, dict) and all(isinstance(name, str) for name in labels.values())
+    if not named or set(labels) != {str(index) for index in range(len(labels))}:
+        refuse("id2label", "a name for each of 0, 1, 2 ...")
+
+
+def _is_number(value: Any, least: float, below: float) -> bool:
+    return type(value) in (int, float) and least <= value < below
+
+
+def checkpoint_kind(config: dict[str, Any], keys: Collection[str] = ()) -> str:
+    """Which head a checkpoint has, from its keys or the architecture that its config names.
+
+    The published multi-task model is told by its keys: its config.json is that of the model it was
+    trained from.
+
+    Args:
+        config: from `read_published_config`.
+        keys: of the checkpoint.
 
     Returns:
-        `"masked_lm"`, `"cell_classifier"` or `"gene_classifier"`.
+        A kind, as `checkpoint_table` takes it.
 
     Raises:
         ValueError: the architecture is none of these.
+
+    Example:
+        >>> checkpoint_kind({"architectures": ["BertForMaskedLM"]}, ["classification_heads.0.bias"])
+        'multitask'
     """
+    if any(key.startswith("classification_heads.") for key in keys):
+        pooled = "attention_pool.attention_weights" in keys
+        return "multitask_attention" if pooled else "multitask"
     names = config.get("architectures") or []
-    if len(names) != 1 or names[0] not in ARCHITECTURES:
+    if not isinstance(names, list) or len(names) != 1 or str(names[0]) not in ARCHITECTURES:
         raise ValueError(
             f"Received a checkpoint of architectures {names}; expected one of "
             f"{', '.join(ARCHITECTURES)}."
         )
-    return ARCHITECTURES[names[0]]
+    return ARCHITECTURES[str(names[0])]
 
 
 def backbone_arguments(config: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +172,19 @@ def backbone_arguments(config: dict[str, Any]) -> dict[str, Any]:
         "initializer_range": config.get("initializer_range", 0.02),
         "special_token_ids": _SPECIAL_TOKENS.get(config["vocab_size"], fallback),
     }
+
+
+def task_sizes(shapes: Shapes) -> list[int]:
+    """The number of classes of each task of a published multi-task model, in their order."""
+    sizes: list[int] = []
+    while (bias := shapes.get(f"classification_heads.{len(sizes)}.bias")) is not None:
+        sizes.append(math.prod(bias))
+    return sizes
+
+
+def head_dropout_of(config: dict[str, Any], kind: str) -> float | None:
+    """Rate before the last layer; None for the backbone's."""
+    return _HEAD_DROPOUT if kind.startswith("multitask") else config.get("classifier_dropout")
 
 
 def class_names_of(config: dict[str, Any]) -> list[str] | None:

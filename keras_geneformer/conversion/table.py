@@ -5,7 +5,7 @@ the Keras variable, and whether the tensor is transposed (PyTorch keeps the kern
 as outputs x inputs, Keras as inputs x outputs).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -20,6 +20,7 @@ class Row(NamedTuple):
 Shapes = dict[str, tuple[int, ...]]
 
 ARCHITECTURES = {
+    "BertModel": "backbone",
     "BertForMaskedLM": "masked_lm",
     "BertForSequenceClassification": "cell_classifier",
     "BertForTokenClassification": "gene_classifier",
@@ -29,6 +30,12 @@ ARCHITECTURES = {
 IGNORED_KEYS = {"bert.embeddings.position_ids"}
 """Buffers that hold no weights: 0, 1, 2 ..., written by older versions of transformers."""
 
+UNUSED_KEYS = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
+"""What `BertModel` adds and nothing above it uses: not in a bare one, nor in a multi-task one."""
+
+KINDS_WITHOUT_POOLER = ("backbone", "multitask", "multitask_attention")
+"""Kinds whose checkpoints may hold `UNUSED_KEYS`; they are left out."""
+
 TIED_KEYS = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
@@ -36,13 +43,15 @@ TIED_KEYS = {
 """Second names of tensors that `pytorch_model.bin` repeats; they must equal the first."""
 
 
-def checkpoint_table(num_layers: int, kind: str) -> list[Row]:
+def checkpoint_table(num_layers: int, kind: str, num_tasks: int = 0) -> list[Row]:
     """The rows of a checkpoint.
 
     Args:
         num_layers: encoder blocks.
         kind: the head: `"masked_lm"`, `"cell_classifier"` or `"gene_classifier"`, or `"backbone"`
-            for none.
+            for none; of the published multi-task model, `"multitask"` or, with its attention
+            pooling, `"multitask_attention"`.
+        num_tasks: heads of a multi-task model.
 
     Returns:
         Every row once, in the order of the forward pass.
@@ -65,16 +74,21 @@ def checkpoint_table(num_layers: int, kind: str) -> list[Row]:
             *_dense(f"{old}.output.dense", f"{new}/output_projection"),
             *_normalization(f"{old}.output.LayerNorm", f"{new}/output_normalization"),
         ]
+    for task in range(num_tasks):
+        rows += _dense(f"classification_heads.{task}", f"task_{task}_scores")
     return rows + _HEADS[kind]
 
 
-def checkpoint_shapes(arguments: Mapping[str, Any], rows: Iterable[Row], scores: int) -> Shapes:
+def checkpoint_shapes(
+    arguments: Mapping[str, Any], rows: Iterable[Row], scores: int | Sequence[int]
+) -> Shapes:
     """The shape of each of a checkpoint's tensors, as PyTorch keeps it.
 
     Args:
         arguments: of the backbone, by the names of `GeneformerBackbone`.
         rows: as from `checkpoint_table`.
-        scores: outputs of the last layer of a classifier; not used for other kinds.
+        scores: outputs of the last layer of a classifier, or of each task's; not used for other
+            kinds.
 
     Returns:
         PyTorch key to shape, in the order of the rows.
@@ -92,9 +106,14 @@ def checkpoint_shapes(arguments: Mapping[str, Any], rows: Iterable[Row], scores:
         "bert.embeddings.position_embeddings.weight": (arguments["max_sequence_length"], width),
         "bert.embeddings.token_type_embeddings.weight": (arguments["num_segments"], width),
         "cls.predictions.bias": (arguments["vocabulary_size"],),
-        "classifier.weight": (scores, width),
-        "classifier.bias": (scores,),
+        "attention_pool.attention_weights": (width, 1),
     }
+    if isinstance(scores, int):
+        special |= {"classifier.weight": (scores, width), "classifier.bias": (scores,)}
+    else:
+        for task, number in enumerate(scores):
+            special[f"classification_heads.{task}.weight"] = (number, width)
+            special[f"classification_heads.{task}.bias"] = (number,)
 
     def shape(row: Row) -> tuple[int, ...]:
         if row.key in special:
@@ -127,4 +146,6 @@ _HEADS: dict[str, list[Row]] = {
     ],
     "cell_classifier": [*_dense("bert.pooler.dense", "pooler"), *_dense("classifier", "scores")],
     "gene_classifier": _dense("classifier", "scores"),
+    "multitask": [],
+    "multitask_attention": [Row("attention_pool.attention_weights", "pooling/attention_weights")],
 }

@@ -5,11 +5,13 @@ import keras
 from keras_geneformer.layers.attention_pooling import AttentionPooling
 from keras_geneformer.layers.embeddings import normal
 from keras_geneformer.layers.pooling import CellPooling
+from keras_geneformer.layers.shared_attention_pooling import SharedAttentionPooling
 from keras_geneformer.models.backbone import token_inputs
 from keras_geneformer.models.cell_classifier import class_names, head_blocks
 from keras_geneformer.models.preset_model import TaskModel
 
-POOLINGS = ("attention", "mean", "first", "cls")
+_SHARED_POOLING = "pooling"
+POOLINGS = ("attention", "mean", "first", "cls", "shared_attention")
 
 
 @keras.saving.register_keras_serializable(package="keras_geneformer")
@@ -18,15 +20,19 @@ class GeneformerMultiTaskClassifier(TaskModel):
 
     All tasks share the backbone and the head's encoder blocks. A task's own are pooling (where it
     has weights: every task attends to its own genes), a dense layer with tanh, dropout, and a dense
-    layer.
+    layer. The published multi-task model shares its pooling and has no layer with tanh
+    (`pooling="shared_attention"` or `"first"`, `pooler=False`).
 
     Args:
         backbone: a `GeneformerBackbone`.
         tasks: for each task, by name, the names of its classes in the order of the scores.
-        pooling: `"attention"`, an `AttentionPooling` a task; `"mean"`, `"first"` and `"cls"` as in
+        pooling: `"attention"`, an `AttentionPooling` a task; `"shared_attention"`, one
+            `SharedAttentionPooling` for all; `"mean"`, `"first"` and `"cls"` as in
             `GeneformerCellClassifier`.
         head_layers: encoder blocks between backbone and pooling, which start from random weights.
         head_dropout: rate before the last layers, while training; the backbone's where None.
+        pooler: whether the heads have the layer with tanh.
+        published: with `"shared_attention"`, pool padding too, as the published package does.
 
     Inputs: a dict of `token_ids` and `padding_mask`, int32 of shape `(batch, length)`.
     Output: a dict from task to float32 scores, before any softmax, of shape `(batch, classes)`.
@@ -51,6 +57,8 @@ class GeneformerMultiTaskClassifier(TaskModel):
         head_dropout=None,
         name=None,
         trainable=True,
+        pooler=True,
+        published=False,
     ):
         tasks = task_names(tasks)
         if pooling not in POOLINGS:
@@ -63,12 +71,22 @@ class GeneformerMultiTaskClassifier(TaskModel):
                 f"(special token ids: {list(backbone.special_token_ids)}). Use 'attention', "
                 "'mean' or 'first'."
             )
+        if published and pooling != "shared_attention":
+            raise ValueError(
+                f"Received published=True with pooling={pooling!r}; expected 'shared_attention', "
+                "the published model's attention pooling. Other poolings never pool padding."
+            )
         head_dropout = backbone.dropout if head_dropout is None else head_dropout
 
         # Layers
         blocks = head_blocks(backbone, head_layers)
+        shared = None
+        if pooling == "shared_attention":
+            shared = SharedAttentionPooling(
+                published, dtype=backbone.dtype_policy, name=_SHARED_POOLING
+            )
         heads = [
-            _head(backbone, number, len(classes), pooling, head_dropout)
+            _head(backbone, number, len(classes), shared or pooling, head_dropout, pooler)
             for number, classes in enumerate(tasks.values())
         ]
 
@@ -90,6 +108,8 @@ class GeneformerMultiTaskClassifier(TaskModel):
         self.pooling = pooling
         self.head_layers = head_layers
         self.head_dropout = head_dropout
+        self.pooler = bool(pooler)
+        self.published = bool(published)
 
     def network(self, above=0):
         """This model without the backbone's lowest blocks.
@@ -110,13 +130,16 @@ class GeneformerMultiTaskClassifier(TaskModel):
             x = self.backbone.get_layer(f"encoder_block_{index}")(x, inputs["padding_mask"])
         for index in range(self.head_layers):
             x = self.get_layer(f"head_block_{index}")(x, inputs["padding_mask"])
-        heads = [[self.get_layer(name) for name in _layer_names(n)] for n in range(len(self.tasks))]
+        heads = [
+            [self.get_layer(name) for name in _layer_names(n, self.pooling, self.pooler)]
+            for n in range(len(self.tasks))
+        ]
         outputs = dict(zip(self.tasks, (_scores(x, inputs, layers) for layers in heads)))
         return keras.Model(inputs, outputs, name="network")
 
     def joined_scores(self):
         """This model with one output: the scores of all tasks side by side, in their order."""
-        scores = [self.get_layer(_layer_names(n)[-1]).output for n in range(len(self.tasks))]
+        scores = [self.get_layer(f"task_{n}_scores").output for n in range(len(self.tasks))]
         if len(scores) > 1:
             scores = [keras.layers.Concatenate(dtype="float32", name="joined_scores")(scores)]
         return keras.Model(self.input, scores[0], name="joined")
@@ -131,6 +154,8 @@ class GeneformerMultiTaskClassifier(TaskModel):
             "pooling": self.pooling,
             "head_layers": self.head_layers,
             "head_dropout": self.head_dropout,
+            "pooler": self.pooler,
+            "published": self.published,
         }
 
 
@@ -152,36 +177,45 @@ def task_names(tasks):
     return named
 
 
-def _layer_names(number):
+def _layer_names(number, pooling, pooler):
     """The layers of a task's head. By number: a column's name may hold what a layer's may not."""
-    return [f"task_{number}_{part}" for part in ("pooling", "pooler", "dropout", "scores")]
+    parts = ("pooler", "dropout", "scores") if pooler else ("dropout", "scores")
+    pool = _SHARED_POOLING if pooling == "shared_attention" else f"task_{number}_pooling"
+    return [pool, *(f"task_{number}_{part}" for part in parts)]
 
 
-def _head(backbone, number, num_classes, pooling, head_dropout):
-    pooling_name, pooler_name, dropout_name, scores_name = _layer_names(number)
+def _head(backbone, number, num_classes, pooling, head_dropout, pooler):
+    """The layers of a task's head, from pooling to scores; a shared pooling is given as it is."""
     policy, new = backbone.dtype_policy, backbone.initializer_range
     special = backbone.special_token_ids
-    if pooling == "attention":
-        pool = AttentionPooling(special, new, dtype=policy, name=pooling_name)
+    name = f"task_{number}"
+    if isinstance(pooling, SharedAttentionPooling):
+        pool = pooling
+    elif pooling == "attention":
+        pool = AttentionPooling(special, new, dtype=policy, name=f"{name}_pooling")
     else:
         kind = "mean" if pooling == "mean" else "first"
-        pool = CellPooling(kind, special, dtype=policy, name=pooling_name)
+        pool = CellPooling(kind, special, dtype=policy, name=f"{name}_pooling")
+    dense = keras.layers.Dense(
+        backbone.hidden_dim,
+        activation="tanh",
+        kernel_initializer=normal(new),
+        dtype=policy,
+        name=f"{name}_pooler",
+    )
     return [
         pool,
+        *([dense] if pooler else []),
+        keras.layers.Dropout(head_dropout, dtype=policy, name=f"{name}_dropout"),
         keras.layers.Dense(
-            backbone.hidden_dim,
-            activation="tanh",
-            kernel_initializer=normal(new),
-            dtype=policy,
-            name=pooler_name,
-        ),
-        keras.layers.Dropout(head_dropout, dtype=policy, name=dropout_name),
-        keras.layers.Dense(
-            num_classes, kernel_initializer=normal(new), dtype="float32", name=scores_name
+            num_classes, kernel_initializer=normal(new), dtype="float32", name=f"{name}_scores"
         ),
     ]
 
 
 def _scores(x, inputs, layers):
-    pool, pooler, dropout, scores = layers
-    return scores(dropout(pooler(pool(x, inputs["token_ids"], inputs["padding_mask"]))))
+    pool, *others = layers
+    x = pool(x, inputs["token_ids"], inputs["padding_mask"])
+    for layer in others:
+        x = layer(x)
+    return x

@@ -133,7 +133,8 @@ def test_missing_config(tmp_path):
 def test_other_architectures_are_refused(names):
     message = (
         rf"^Received a checkpoint of architectures {re.escape(str(names or []))}; expected one of "
-        r"BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification\.$"
+        r"BertModel, BertForMaskedLM, BertForSequenceClassification, "
+        r"BertForTokenClassification\.$"
     )
     with pytest.raises(ValueError, match=message):
         checkpoint_kind({"architectures": names})

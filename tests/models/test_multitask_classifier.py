@@ -79,6 +79,33 @@ def test_every_task_has_a_head_of_its_own(classifier):
     assert not mean.get_layer("task_0_pooling").weights
 
 
+def test_tasks_that_share_attention_pooling_as_published(classifier, cells, tmp_path):
+    options = {"pooling": "shared_attention", "pooler": False}
+    ours = GeneformerMultiTaskClassifier(classifier.backbone, TASKS, **options)
+    weights = np.random.default_rng(2).normal(size=(32, 1)).astype("float32")
+    ours.get_layer("pooling").attention_weights.assign(weights)
+    heads = [weight.path for weight in ours.weights if not weight.path.startswith(("enc", "emb"))]
+    assert sorted(heads) == [
+        "pooling/attention_weights",
+        *(f"task_{n}_scores/{part}" for n in range(2) for part in ("bias", "kernel")),
+    ]
+    theirs = GeneformerMultiTaskClassifier.from_config(ours.get_config() | {"published": True})
+    theirs.set_weights(ours.get_weights())
+    wider = {name: np.pad(array, [(0, 0), (0, 4)]) for name, array in cells.items()}
+    masked, padded = scores_of(ours, cells), scores_of(theirs, cells)
+    below = keras.ops.convert_to_numpy(classifier.backbone.hidden_state_model(1)(cells))
+    for task in TASKS:
+        np.testing.assert_allclose(scores_of(ours, wider)[task], masked[task], atol=1e-5)
+        np.testing.assert_allclose(padded[task][0], masked[task][0], atol=1e-5)
+        for other in (masked, scores_of(theirs, wider)):
+            assert np.abs(padded[task][1] - other[task][1]).max() > 1e-4
+        above = scores_of(theirs.network(1), cells | {"hidden_states": below})
+        np.testing.assert_allclose(above[task], padded[task], atol=1e-5)
+    ours.save_to_preset(tmp_path / "preset")
+    again = GeneformerMultiTaskClassifier.from_preset(tmp_path / "preset")
+    assert again.get_config() == ours.get_config()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -93,12 +120,18 @@ def test_every_task_has_a_head_of_its_own(classifier):
         ),
         (
             {"tasks": TASKS, "pooling": "max"},
-            "Received pooling='max'; expected one of 'attention', 'mean', 'first', 'cls'.",
+            "Received pooling='max'; expected one of 'attention', 'mean', 'first', 'cls', "
+            "'shared_attention'.",
         ),
         (
             {"tasks": TASKS, "pooling": "cls"},
             "Received pooling='cls', but the vocabulary of this backbone has no <cls> token "
             "(special token ids: [0, 1]). Use 'attention', 'mean' or 'first'.",
+        ),
+        (
+            {"tasks": TASKS, "pooling": "mean", "published": True},
+            "Received published=True with pooling='mean'; expected 'shared_attention', the "
+            "published model's attention pooling. Other poolings never pool padding.",
         ),
     ],
 )

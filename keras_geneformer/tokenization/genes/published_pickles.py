@@ -89,6 +89,66 @@ def read_published_pickle(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def read_published_classes(path: str | Path) -> list[str]:
+    """Read the names of a classifier's classes, pickled beside it as `*_id_class_dict.pkl`.
+
+    Nothing that the file names is imported or called, as in `read_published_pickle`.
+
+    Args:
+        path: a pickle of a dictionary from a class's number to its name.
+
+    Returns:
+        Names in the order of the classifier's scores.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such pickle, or its numbers are not 0, 1, 2 ...
+    """
+    path = Path(path)
+    content = _plain_content(path, "dictionary", "dict, str, int, float and numpy scalars")
+    return _names_by_number(path, "", content)
+
+
+def read_published_tasks(path: str | Path) -> dict[str, list[str]]:
+    """Read the classes of each task of a multi-task model, pickled as `task_label_mappings*.pkl`.
+
+    Nothing that the file names is imported or called, as in `read_published_pickle`.
+
+    Args:
+        path: a pickle of a dictionary from task to a dictionary from class to its number.
+
+    Returns:
+        For each task, in the order of the model's heads, names in the order of its scores.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such pickle, or a task's numbers are not 0, 1, 2 ...
+    """
+    path = Path(path)
+    content = _plain_content(path, "dictionary", "dict, str, int, float and numpy scalars")
+    if type(content) is not dict or not all(type(one) is dict for one in content.values()):
+        raise ValueError(f"{path} holds no dictionary of dictionaries; expected one for each task")
+    return {
+        str(task): _names_by_number(
+            path, f" for task {task!r}", {number: name for name, number in classes.items()}
+        )
+        for task, classes in content.items()
+    }
+
+
+def _names_by_number(path: Path, where: str, content: Any) -> list[str]:
+    plain = type(content) is dict and all(
+        type(number) is int and type(name) in (str, int, float, bool)
+        for number, name in content.items()
+    )
+    if not plain or sorted(content) != list(range(len(content))):
+        raise ValueError(
+            f"{path} holds{where} no dictionary of classes numbered 0, 1, 2 ...; expected names by "
+            "number"
+        )
+    return [str(content[number]) for number in range(len(content))]
+
+
 def read_published_lengths(path: str | Path) -> np.ndarray:
     """Read the pickled list of cell lengths that is published beside a dataset.
 
