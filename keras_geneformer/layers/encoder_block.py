@@ -33,6 +33,9 @@ class EncoderBlock(keras.layers.Layer):
     A block whose attribute `trainable` is False computes as at inference, without dropout, also
     while the layers above it train.
 
+    A block whose attribute `int8` is not None (it is None at first, and no part of the
+    configuration) leaves the work to it: see `keras_geneformer.compression.openvino_int8`.
+
     While training, a block whose attribute `recompute` is true (it is False at first, and no part
     of the configuration) keeps its input alone, and computes the rest again in the backward pass.
 
@@ -65,6 +68,7 @@ class EncoderBlock(keras.layers.Layer):
         self.initializer_range = initializer_range
         self.head_dim = head_dim
         self.recompute = False
+        self.int8 = None
 
     def build(
         self, x_shape, padding_mask_shape=None, cell_numbers_shape=None, positions_shape=None
@@ -108,6 +112,8 @@ class EncoderBlock(keras.layers.Layer):
 
     def call(self, x, padding_mask=None, cell_numbers=None, positions=None, training=None):
         """Encode `x` once more, at every token or those at `positions`."""
+        if self.int8 is not None:
+            return self.int8(x, padding_mask, cell_numbers, positions)
         if not self.trainable:
             training = False
         others = (padding_mask, cell_numbers, positions, training)
