@@ -16,10 +16,14 @@ def shipped_presets() -> dict[str, Path]:
         >>> sorted(shipped_presets())
         ['geneformer_mini']
     """
-    installed = _PACKAGE / "weights"
-    folder = installed if installed.is_dir() else _PACKAGE.parent / "weights"
-    found = sorted(folder.glob(f"*/{_PRESET_FILE}"))
+    found = sorted(weights_folder().glob(f"*/{_PRESET_FILE}"))
     return {path.parent.name: path.parent for path in found}
+
+
+def weights_folder() -> Path:
+    """The folder weights: of an installed package its own, of a checkout the one beside it."""
+    installed = _PACKAGE / "weights"
+    return installed if installed.is_dir() else _PACKAGE.parent / "weights"
 
 
 def local_directory(source: str | Path) -> Path:

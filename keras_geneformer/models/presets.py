@@ -12,6 +12,7 @@ from keras_geneformer.compression.dense_layers import dense_layers
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.calibration import Calibration
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
+from keras_geneformer.models.config_check import check_config, parameter_count
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClassifier, task_names
@@ -26,6 +27,8 @@ from keras_geneformer.models.preset_format import (
 )
 from keras_geneformer.models.preset_source import preset_directory
 from keras_geneformer.models.published import load_published
+from keras_geneformer.models.weights_check import check_weights
+from keras_geneformer.published_presets import find_published_preset
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 from keras_geneformer.tokenization.publishing import publish_directory
 
@@ -104,9 +107,14 @@ def load_preset(cls, preset, dtype=None, revision=None, **head_options):
             f"{', '.join(sorted(HEAD_OPTIONS[cls] | {'dtype', 'revision'}))}."
         )
     directory = preset_directory(preset, revision)
-    loaded = (
-        load_saved(directory, dtype) if is_preset(directory) else load_published(directory, dtype)
-    )
+    if is_preset(directory):
+        loaded = load_saved(directory, dtype)
+    else:
+        loaded = load_published(directory, dtype)
+        published = find_published_preset(preset, revision)
+        if published is not None:
+            backbone = loaded if isinstance(loaded, GeneformerBackbone) else loaded.backbone
+            backbone.vocabulary_checksum = published.vocabulary_checksum
     return with_head(cls, loaded, head_options)
 
 
@@ -127,6 +135,9 @@ def load_saved(directory, dtype=None):
             "or download the directory again."
         )
     config = description["config"]
+    check_config(description["model"], config, directory / PRESET_FILE)
+    weights_implied = parameter_count(description["model"], config)
+    check_weights(weights, weights_implied, quantized="quantization" in description)
     if dtype is not None:
         _backbone_config(config)["dtype"] = dtype
     model = MODEL_CLASSES[description["model"]].from_config(config)
@@ -137,12 +148,16 @@ def load_saved(directory, dtype=None):
 
 
 def preset_vocabulary(preset, revision=None):
-    """The vocabulary kept in a preset; None where it holds none.
+    """The vocabulary kept in a preset, or of a published checkpoint; None where there is none.
 
     Raises:
         FileNotFoundError: the preset was saved with a vocabulary, which is gone.
         ValueError: the vocabulary is not the one the weights belong to.
+        ConnectionError: it is on the hub, which was not reached, and the cache has no copy.
     """
+    published = find_published_preset(preset, revision)
+    if published is not None:
+        return GeneVocabulary.load(published.vocabulary)
     directory = preset_directory(preset, revision)
     if not is_preset(directory):
         return None

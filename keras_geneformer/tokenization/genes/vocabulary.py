@@ -230,9 +230,11 @@ class GeneVocabulary:
 
         Args:
             source: "v1" or "v2" for the published ones, from the Hugging Face hub repository
-                `ctheodoris/Geneformer`; "geneformer_mini" for that of the preset which comes with
-                the package; or a local directory: one with the published pickles, a clone of that
-                repository, one written by `save`, or a preset that holds one.
+                `ctheodoris/Geneformer`; the name of a preset for the one it belongs to, such as
+                "geneformer_mini" or "geneformer_v1_10m", or a preset of ours on the hub, as
+                "hf://organisation/repository/subfolder"; or a local directory: one with the
+                published pickles, a clone of that repository, one written by `save`, or a preset
+                that holds one.
             version: "v1" or "v2", where a directory holds both.
             revision: commit, branch or tag on the hub. Default: the commit this package is
                 tested against.

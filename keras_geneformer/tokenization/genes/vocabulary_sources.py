@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from keras_geneformer.shipped_presets import local_directory, shipped_presets
+from keras_geneformer.hub_folder import HUB_SCHEME, HubFolder
+from keras_geneformer.published_presets import find_published_preset, preset_names
+from keras_geneformer.shipped_presets import local_directory
 from keras_geneformer.tokenization.genes.published_vocabulary import (
     VERSIONS,
     fetch_published,
@@ -33,12 +35,15 @@ def read_fields(
         raise ValueError(f'version is {version!r}; expected "v1" or "v2"')
     if isinstance(source, str) and source.lower() in VERSIONS:
         return fetch_published(VERSIONS[source.lower()], revision, cache_dir), None
-    directory = local_directory(source)
+    published = find_published_preset(source)
+    if published is not None:
+        return fetch_published(VERSIONS[published.vocabulary], revision, cache_dir), None
+    directory = _vocabulary_directory(source, revision, cache_dir)
     if not directory.is_dir():
         raise FileNotFoundError(
             f'{directory} is no directory; expected "v1", "v2", a directory that holds a '
-            "vocabulary, or the name of a preset that comes with the package: "
-            f"{', '.join(shipped_presets()) or 'none'}"
+            "vocabulary, 'hf://organisation/repository/subfolder', or the name of a preset: "
+            f"{preset_names()}"
         )
     for place in (directory, directory / "vocabulary"):
         if (place / MANIFEST).is_file():
@@ -51,3 +56,12 @@ def read_fields(
             "(token_dictionary_gc30M.pkl or token_dictionary_gc104M.pkl and their companions)"
         )
     return read_published(*found), None
+
+
+def _vocabulary_directory(
+    source: str | Path, revision: str | None, cache_dir: str | Path | None
+) -> Path:
+    """The directory that is called so; of a preset of ours on the hub, its vocabulary alone."""
+    if not str(source).startswith(HUB_SCHEME):
+        return local_directory(source)
+    return HubFolder(str(source), revision, cache_dir).vocabulary()
