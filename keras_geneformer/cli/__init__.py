@@ -35,6 +35,7 @@ from keras_geneformer.cli import (
     studies,
     tokenization,
     training,
+    upload,
     vocabulary,
 )
 from keras_geneformer.cli.messages import for_the_command_line
@@ -164,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         attention,
         networks,
         conversion,
+        upload,
     ):
         part.add_verbs(add)
     return parser
