@@ -7,11 +7,19 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from keras_geneformer.conversion.own_entries import arguments_of_own_entries
 from keras_geneformer.conversion.table import ARCHITECTURES, Shapes
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu"}
 """`hidden_act` values that are understood, and the Keras activation of each (proven equal in
 tests/parity). `gelu` is the exact one; its approximations (`gelu_new`, ...) are other functions."""
+
+PROBLEM_TYPES = {
+    "single-label": "single_label_classification",
+    "multi-label": "multi_label_classification",
+    "regression": "regression",
+}
+"""`problem_type` of `transformers`, by the `task` of a `GeneformerCellClassifier`."""
 
 _SPECIAL_TOKENS = {25_426: (0, 1), 20_275: (0, 1, 2, 3)}
 """Special token ids by the vocabulary sizes of the published models, V1 and V2."""
@@ -171,6 +179,7 @@ def backbone_arguments(config: dict[str, Any]) -> dict[str, Any]:
         "num_segments": config.get("type_vocab_size", 2),
         "initializer_range": config.get("initializer_range", 0.02),
         "special_token_ids": _SPECIAL_TOKENS.get(config["vocab_size"], fallback),
+        **arguments_of_own_entries(config),
     }
 
 
@@ -184,7 +193,25 @@ def task_sizes(shapes: Shapes) -> list[int]:
 
 def head_dropout_of(config: dict[str, Any], kind: str) -> float | None:
     """Rate before the last layer; None for the backbone's."""
-    return _HEAD_DROPOUT if kind.startswith("multitask") else config.get("classifier_dropout")
+    rate = config.get("classifier_dropout")
+    return _HEAD_DROPOUT if kind.startswith("multitask") and rate is None else rate
+
+
+def task_of(config: dict[str, Any]) -> str:
+    """What a cell classifier's scores are, as `GeneformerCellClassifier` calls it.
+
+    Raises:
+        ValueError: the config names another kind of problem.
+    """
+    problem = config.get("problem_type")
+    if problem is None:
+        return "single-label"
+    tasks = {theirs: ours for ours, theirs in PROBLEM_TYPES.items()}
+    if problem not in tasks:
+        raise ValueError(
+            f"config.json: received problem_type {problem!r}; expected {', '.join(tasks)} or null."
+        )
+    return tasks[problem]
 
 
 def class_names_of(config: dict[str, Any]) -> list[str] | None:

@@ -3,15 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_geneformer.conversion.published_config import ACTIVATIONS
+from keras_geneformer.conversion.own_entries import own_entries, own_tasks
+from keras_geneformer.conversion.published_config import ACTIVATIONS, PROBLEM_TYPES
 from keras_geneformer.conversion.table import ARCHITECTURES
-
-PROBLEM_TYPES = {
-    "single-label": "single_label_classification",
-    "multi-label": "multi_label_classification",
-    "regression": "regression",
-}
-"""`problem_type` of `transformers`, by the `task` of a `GeneformerCellClassifier`."""
 
 _ARCHITECTURES = {kind: name for name, kind in ARCHITECTURES.items()}
 
@@ -23,6 +17,7 @@ def published_config(
     num_classes: int = 0,
     classes: Sequence[str] | None = None,
     task: str | None = None,
+    tasks: Mapping[str, Sequence[str]] | None = None,
     head_dropout: float | None = None,
     pad_token_id: int | None = 0,
     dtype: str = "float32",
@@ -36,6 +31,7 @@ def published_config(
         num_classes: of a classifier.
         classes: their names; `LABEL_0`, `LABEL_1` ... where None.
         task: of a cell classifier, as in `GeneformerCellClassifier`.
+        tasks: of a multi-task model, the names of the classes of each task.
         head_dropout: rate before a classifier's last layer.
         pad_token_id: token id of padding; None where no token is padding.
         dtype: of the weights.
@@ -70,12 +66,15 @@ def published_config(
         "use_cache": True,
         "vocab_size": arguments["vocabulary_size"],
     }
+    config |= own_entries(arguments)
     if num_classes:
         names = classes or [f"LABEL_{index}" for index in range(num_classes)]
         config["id2label"] = {str(index): name for index, name in enumerate(names)}
         config["label2id"] = {name: index for index, name in enumerate(names)}
-        if head_dropout != arguments["dropout"]:
-            config["classifier_dropout"] = head_dropout
+    if tasks is not None:
+        config |= own_tasks(tasks)
+    if tasks is not None or (num_classes and head_dropout != arguments["dropout"]):
+        config["classifier_dropout"] = head_dropout
     if task is not None:
         config["problem_type"] = PROBLEM_TYPES[task]
     return dict(sorted(config.items()))

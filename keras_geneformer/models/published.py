@@ -10,6 +10,7 @@ from keras_geneformer.conversion.label_files import (
     read_tasks,
     tasks_beside,
 )
+from keras_geneformer.conversion.own_entries import tasks_of_own_entry
 from keras_geneformer.conversion.published_config import (
     backbone_arguments,
     checkpoint_kind,
@@ -17,6 +18,7 @@ from keras_geneformer.conversion.published_config import (
     head_dropout_of,
     number_of_classes,
     read_published_config,
+    task_of,
     task_sizes,
 )
 from keras_geneformer.conversion.table import (
@@ -45,8 +47,8 @@ def load_published(directory, dtype=None, classes=None, tasks=None, published=Fa
         classes: names of a classifier's classes, or a file with them (`read_classes`). Where None,
             those in config.json, or in the `*_id_class_dict.pkl` beside it.
         tasks: for a multi-task model, names of the classes of each task, or a file with them
-            (`read_tasks`). Where None, those in the `task_label_mappings*.pkl` beside it, or else
-            `task_0`, `task_1` ... of `LABEL_0`, `LABEL_1` ...
+            (`read_tasks`). Where None, those in config.json or in the `task_label_mappings*.pkl`
+            beside it, or else `task_0`, `task_1` ... of `LABEL_0`, `LABEL_1` ...
         published: pool padding as the published multi-task model does.
 
     Returns:
@@ -70,7 +72,7 @@ def load_published(directory, dtype=None, classes=None, tasks=None, published=Fa
 
     if kind.startswith("multitask"):
         head = {
-            "tasks": _task_names(directory, sizes, tasks),
+            "tasks": _task_names(directory, config, sizes, tasks),
             "pooling": "shared_attention" if kind == "multitask_attention" else "first",
             "pooler": False,
             "published": published and kind == "multitask_attention",
@@ -79,6 +81,8 @@ def load_published(directory, dtype=None, classes=None, tasks=None, published=Fa
         head = {"num_classes": scores, "classes": _class_names(directory, config, scores, classes)}
     else:
         head = {}
+    if kind == "cell_classifier":
+        head["task"] = task_of(config)
     if head:
         head["head_dropout"] = head_dropout_of(config, kind)
     backbone = GeneformerBackbone(**arguments, dtype=dtype)
@@ -120,7 +124,7 @@ def _class_names(directory, config, number, given):
     return names
 
 
-def _task_names(directory, sizes, given):
+def _task_names(directory, config, sizes, given):
     """For each task the names of its classes, from the first place that has them."""
     if isinstance(given, (str, os.PathLike)):
         given = read_tasks(given)
@@ -128,7 +132,7 @@ def _task_names(directory, sizes, given):
         f"task_{task}": [f"LABEL_{index}" for index in range(size)]
         for task, size in enumerate(sizes)
     }
-    names = given or tasks_beside(directory) or unnamed
+    names = given or tasks_of_own_entry(config) or tasks_beside(directory) or unnamed
     received = [len(classes) for classes in names.values()]
     if received != sizes:
         raise ValueError(
