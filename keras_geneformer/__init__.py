@@ -33,6 +33,8 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "tensorflow_batches": "tensorflow_batches",
     },
     "compression": {
+        "quantize": "quantization",
+        "is_quantized": "quantized_layers",
         "add_lora": "lora",
         "merge_lora": "lora",
         "save_adapters": "adapter_files",
@@ -45,9 +47,11 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "GeneformerGeneClassifier": "gene_classifier",
         "GeneformerMultiTaskClassifier": "multitask_classifier",
         "convert_checkpoint": "converting",
+        "upload_preset": "uploading",
     },
     "training": {
         "pretrain": "pretraining",
+        "prune": "pruning.structured",
         "run_recipe": "recipes.running",
         "named_recipe": "recipes",
         "finetune_cells": "finetuning.cell_finetuning",
