@@ -123,6 +123,7 @@ def test_a_head_that_attends_to_a_class_is_found():
     received[0, own, 1, 2] += 10
     sums = AttentionSums(
         layers=(1, 2),
+        heads=(3, 3),
         groups=[""],
         cells=np.array([10]),
         gene_cells=np.full((1, size), 10),
