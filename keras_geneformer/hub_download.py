@@ -44,6 +44,7 @@ def download_large(
         ValueError: what was received is not what the hub announced.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get, repo_folder_name
     from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
@@ -53,8 +54,8 @@ def download_large(
     url = hf_hub_url(repo, filename, revision=revision, endpoint=endpoint)
     try:
         announced = get_hf_file_metadata(url)
-    except connection_errors():
-        # hf_hub_download asks the same, and then looks into the cache and says what is the matter.
+    except (*connection_errors(), HfHubHTTPError):
+        # hf_hub_download asks the same, remembers the answer, and says what is the matter.
         return
     sha256, size = announced.etag, announced.size
     if size is None or size < LARGE or sha256 is None or not _SHA256.fullmatch(sha256):
