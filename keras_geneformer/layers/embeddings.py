@@ -1,5 +1,9 @@
 """The input of the encoder: gene, rank and segment embeddings, summed and normalised."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import keras
 from keras import ops
 
@@ -122,6 +126,32 @@ class GeneEmbeddings(keras.layers.Layer):
         }
 
 
+_TO_BE_LOADED = ContextVar("weights_to_be_loaded", default=False)
+
+
+@contextmanager
+def weights_to_be_loaded() -> Iterator[None]:
+    """Make layers whose weights come from a file next.
+
+    They start from zeros: drawing hundreds of millions of numbers takes longer than reading them,
+    and on JAX as much memory again as the model.
+
+    Example:
+        >>> with weights_to_be_loaded():
+        ...     layer = GeneEmbeddings(vocabulary_size=30, hidden_dim=8, max_sequence_length=16)
+        ...     layer.build((None, None))
+        >>> float(layer.position_table.numpy().max())
+        0.0
+    """
+    token = _TO_BE_LOADED.set(True)
+    try:
+        yield
+    finally:
+        _TO_BE_LOADED.reset(token)
+
+
 def normal(initializer_range):
     """The published initialiser: a normal distribution of this standard deviation."""
+    if _TO_BE_LOADED.get():
+        return keras.initializers.Zeros()
     return keras.initializers.RandomNormal(stddev=initializer_range)

@@ -27,6 +27,7 @@ from keras_geneformer.conversion.table import (
     checkpoint_shapes,
     checkpoint_table,
 )
+from keras_geneformer.layers.embeddings import weights_to_be_loaded
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
@@ -85,8 +86,9 @@ def load_published(directory, dtype=None, classes=None, tasks=None, published=Fa
         head["task"] = task_of(config)
     if head:
         head["head_dropout"] = head_dropout_of(config, kind)
-    backbone = GeneformerBackbone(**arguments, dtype=dtype)
-    model = _MODELS[kind](backbone, **head)
+    with weights_to_be_loaded():
+        backbone = GeneformerBackbone(**arguments, dtype=dtype)
+        model = _MODELS[kind](backbone, **head)
     assign_checkpoint(tensors, model.weights, rows, unused)
     return model
 
