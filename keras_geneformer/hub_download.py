@@ -12,8 +12,8 @@ from typing import Any
 
 from keras_geneformer.hub_names import check_file_name
 
-LARGE = 8_000_000
-"""Bytes from which a broken download is worth going on with."""
+LARGE = 20_000_000
+"""Bytes from which a broken download is worth going on with: two of huggingface_hub's pieces."""
 _LARGE_KINDS = (".safetensors", ".bin", ".h5")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

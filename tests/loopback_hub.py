@@ -59,7 +59,8 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         server, path = self.server, urlsplit(self.path).path
         repo, _, rest = path.lstrip("/").partition("/resolve/")
         revision, _, name = rest.partition("/")
-        server.asked.append((revision, name))
+        if rest:
+            server.asked.append((revision, name))
         file, missing = server.root / repo / name, None
         if not (server.root / repo).is_dir():
             missing = "RepoNotFound"
