@@ -5,11 +5,39 @@ softmax (TensorFlow in blocks of queries, which also bounds its memory), PyTorch
 their fused kernels. The softmax is float32 whatever the model computes in.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import keras
 from keras import ops
 
+_PLAIN: ContextVar[bool] = ContextVar("plain attention", default=False)
+
 MASKED = -1e30
 """Added to the scores of padded keys: their weight is then exactly zero in float32."""
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Within it, TensorFlow traces attention as plain products and a softmax, not in blocks.
+
+    For graphs that go to other runtimes: those fuse what they know, and LiteRT refuses the blocks
+    that are empty in short rows.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_geneformer.testing import tiny_backbone
+        >>> ones = np.ones((1, 4), "int32")
+        >>> with plain_attention():
+        ...     tuple(tiny_backbone()({"token_ids": ones, "padding_mask": ones}).shape)
+        (1, 4, 32)
+    """
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
 
 
 def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None, cell_numbers=None):
@@ -36,7 +64,7 @@ def attend(query, key, value, padding_mask=None, dropout=0.0, seed=None, cell_nu
     if backend == "openvino" or (not dropout and _on_jax_gpu()):
         mask = _visible(padding_mask, cell_numbers)
         return ops.nn.dot_product_attention(query, key, value, mask=mask)
-    if backend == "jax":
+    if backend == "jax" or _PLAIN.get():
         return _attend_einsum(query, key, value, padding_mask, dropout, seed, cell_numbers)
     return _attend_tensorflow(query, key, value, padding_mask, dropout, seed, cell_numbers)
 
@@ -85,7 +113,10 @@ def _visible(padding_mask, cell_numbers=None):
     if cell_numbers is not None:
         of_query, of_key = cell_numbers
         return of_query[:, None, :, None] == of_key[:, None, None, :]
-    return None if padding_mask is None else ops.cast(padding_mask, "bool")[:, None, None, :]
+    if padding_mask is None:
+        return None
+    # Not by an index of None: LiteRT has no such operation where lengths are open.
+    return ops.cast(ops.expand_dims(padding_mask, (1, 2)), "bool")
 
 
 def _bias(visible):

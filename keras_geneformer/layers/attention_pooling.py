@@ -50,15 +50,15 @@ class AttentionPooling(keras.layers.Layer):
         """Pool `hidden_states` over the gene tokens."""
         gene = gene_tokens(token_ids, padding_mask, self.special_token_ids)
         # Padded states may hold anything: select, since 0 x infinity is not 0.
-        states = ops.where(gene[:, :, None], hidden_states, ops.zeros_like(hidden_states))
+        states = ops.where(ops.expand_dims(gene, -1), hidden_states, ops.zeros_like(hidden_states))
         weights = self._weights(states, gene)
-        pooled = ops.matmul(weights[:, None, :], ops.cast(states, "float32"))
+        pooled = ops.matmul(ops.expand_dims(weights, 1), ops.cast(states, "float32"))
         return ops.cast(pooled[:, 0, :], hidden_states.dtype)
 
     def attention(self, hidden_states, token_ids, padding_mask):
         """The weights of the tokens, float32 of shape `(batch, length)`; 0 at what is no gene."""
         gene = gene_tokens(token_ids, padding_mask, self.special_token_ids)
-        states = ops.where(gene[:, :, None], hidden_states, ops.zeros_like(hidden_states))
+        states = ops.where(ops.expand_dims(gene, -1), hidden_states, ops.zeros_like(hidden_states))
         return self._weights(states, gene)
 
     def _weights(self, states, gene):

@@ -68,7 +68,8 @@ class MaskedLMHead(keras.layers.Layer):
 
     def call(self, hidden_states, mask_positions):
         """Score every token at `mask_positions`."""
-        hidden_states = ops.take_along_axis(hidden_states, mask_positions[:, :, None], axis=1)
+        places = ops.expand_dims(mask_positions, -1)
+        hidden_states = ops.take_along_axis(hidden_states, places, axis=1)
         scores = self.token_embedding(self.states(hidden_states), reverse=True)
         return ops.cast(scores, "float32") + ops.cast(self.bias, "float32")
 

@@ -38,7 +38,7 @@ class CellPooling(keras.layers.Layer):
         if self.pooling == "first":
             return hidden_states[:, 0, :]
         gene = gene_tokens(token_ids, padding_mask, self.special_token_ids)
-        weights = ops.cast(gene, "float32")[:, :, None]
+        weights = ops.expand_dims(ops.cast(gene, "float32"), -1)
         states = ops.cast(hidden_states, "float32")
         # Padded states may hold anything: select, since 0 x infinity is not 0.
         total = ops.sum(ops.where(weights > 0, states, 0.0), axis=1)
