@@ -64,7 +64,7 @@ def _declared_bytes(group: Any, path: Path) -> int:
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            _refuse(path, group, name, f"a {type(link).__name__}, which leads to other places")
+            _refuse(path, group, name, f"a link ({type(link).__name__})")
         item = group[name]
         if isinstance(item, h5py.Group):
             total += _declared_bytes(item, path)

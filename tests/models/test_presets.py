@@ -267,8 +267,10 @@ def test_what_training_kept_beside_the_weights_is_left_out(tmp_path):
 def test_no_such_directory(tmp_path):
     message = (
         f"There is no preset at {tmp_path / 'no'}. Expected a directory (of ours, with preset.json,"
-        " or a published one, with config.json), 'hf://organisation/repository/subfolder', or the "
-        "name of one that comes with the package: geneformer_mini."
+        " or a published one, with config.json), a file of Keras (*.keras), "
+        "'hf://organisation/repository/subfolder', or a "
+        "name: geneformer_mini (comes with the package), geneformer_v1_10m, geneformer_v2_104m, "
+        "geneformer_v2_104m_clcancer, geneformer_v2_316m (from the hub)."
     )
     refused(tmp_path / "no", message, FileNotFoundError)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import keras_geneformer as kg
+from keras_geneformer.published_presets import published_presets
 from keras_geneformer.shipped_presets import local_directory, shipped_presets
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -100,8 +101,10 @@ def test_another_name_is_answered_with_those_there_are(tmp_path, monkeypatch):
         kg.GeneformerMaskedLM.from_preset("geneformer_maxi")
     assert str(caught.value) == (
         "There is no preset at geneformer_maxi. Expected a directory (of ours, with preset.json, "
-        "or a published one, with config.json), 'hf://organisation/repository/subfolder', or the "
-        "name of one that comes with the package: geneformer_mini."
+        "or a published one, with config.json), a file of Keras (*.keras), "
+        "'hf://organisation/repository/subfolder', or a "
+        "name: geneformer_mini (comes with the package), geneformer_v1_10m, geneformer_v2_104m, "
+        "geneformer_v2_104m_clcancer, geneformer_v2_316m (from the hub)."
     )
 
 
@@ -111,7 +114,9 @@ def test_vocabularies_name_it_too(tmp_path, monkeypatch):
         kg.GeneVocabulary.load("geneformer_maxi")
     assert str(caught.value) == (
         'geneformer_maxi is no directory; expected "v1", "v2", a directory that holds a '
-        "vocabulary, or the name of a preset that comes with the package: geneformer_mini"
+        "vocabulary, 'hf://organisation/repository/subfolder', or the name of a preset: "
+        "geneformer_mini (comes with the package), geneformer_v1_10m, geneformer_v2_104m, "
+        "geneformer_v2_104m_clcancer, geneformer_v2_316m (from the hub)"
     )
 
 
@@ -129,8 +134,10 @@ def test_the_wheel_holds_it(tmp_path):
 
     code = (
         "import keras_geneformer as kg\n"
+        "from keras_geneformer.published_presets import published_presets\n"
         "from keras_geneformer.shipped_presets import local_directory\n"
-        f"print(local_directory({NAME!r}), kg.GeneVocabulary.load({NAME!r}).checksum)"
+        f"print(local_directory({NAME!r}), kg.GeneVocabulary.load({NAME!r}).checksum)\n"
+        "print(*published_presets())"
     )
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
     done = subprocess.run(
@@ -141,4 +148,6 @@ def test_the_wheel_holds_it(tmp_path):
         text=True,
         check=True,
     )
-    assert done.stdout.split() == [str(preset), kg.GeneVocabulary.load(NAME).checksum]
+    first, second = done.stdout.splitlines()
+    assert first.split() == [str(preset), kg.GeneVocabulary.load(NAME).checksum]
+    assert second.split() == list(published_presets())
