@@ -119,6 +119,8 @@ def parameter_count(model: str, config: dict[str, Any]) -> int:
         total += sum(_dense(width, len(classes)) for classes in tasks.values())
         if config.get("pooling") == "attention":
             total += len(tasks) * (_dense(width, width) + width)
+        if config.get("pooling") == "shared_attention":
+            total += width
         if config.get("pooler", True):
             total += len(tasks) * _dense(width, width)
     return total

@@ -3,8 +3,14 @@
 from pathlib import Path
 
 from keras_geneformer.hub_folder import HubFolder, read_json
+from keras_geneformer.hub_names import check_file_name
 from keras_geneformer.models.calibration import CALIBRATION_FILE
-from keras_geneformer.models.preset_format import PRESET_FILE, WEIGHTS_FILE, read_description
+from keras_geneformer.models.preset_format import (
+    GRAPHS_DIRECTORY,
+    PRESET_FILE,
+    WEIGHTS_FILE,
+    read_description,
+)
 
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
@@ -22,11 +28,12 @@ _INDEX = ".index.json"
 def fetch_preset(preset: str, revision: str | None = None) -> Path:
     """Fetch a preset from the hub, or find it in the hub's cache.
 
-    Only what is needed comes: of a preset of ours preset.json, model.weights.h5, a calibration
-    and the vocabulary; of a published checkpoint config.json and model.safetensors, or else
-    pytorch_model.bin, in shards where an index names them; of a PEFT adapter its configuration and
-    weights. All files are of one commit, even where `revision` is a branch that moves meanwhile.
-    The weights of the published checkpoints that weights/manifest.json names are those it knows.
+    Only what is needed comes: of a preset of ours preset.json, model.weights.h5, a calibration,
+    the vocabulary and the graphs of a quantized one; of a published checkpoint config.json and
+    model.safetensors, or else pytorch_model.bin, in shards where an index names them; of a PEFT
+    adapter its configuration and weights. All files are of one commit, even where `revision` is a
+    branch that moves meanwhile. The weights of the published checkpoints that
+    weights/manifest.json names are those it knows.
 
     Args:
         preset: `"hf://organisation/repository"`, or a folder in it:
@@ -71,6 +78,11 @@ def _fetch_own(folder: HubFolder, description: Path) -> None:
         folder.first_of(CALIBRATION_FILE)
     if content["vocabulary"]:
         folder.vocabulary()
+    quantization = content.get("quantization")
+    graphs = quantization.get("graphs") if isinstance(quantization, dict) else None
+    for name in graphs if isinstance(graphs, dict) else ():
+        said_by = f"{PRESET_FILE} of {folder.address}"
+        folder.file(f"{GRAPHS_DIRECTORY}/{check_file_name(name, said_by, folders=False)}")
 
 
 def _fetch_weights(folder: HubFolder, names: tuple[str, ...]) -> None:

@@ -62,6 +62,7 @@ def preset_card(
         "feed-forward units, cells of up to "
         f"{backbone['max_sequence_length']:,} tokens, {backbone['vocabulary_size']:,} token ids.",
         *_classes(config),
+        *_quantization(description),
         "",
         "```python",
         "import keras_geneformer as kg",
@@ -92,6 +93,15 @@ def _classes(config: dict[str, Any]) -> list[str]:
     if config.get("classes"):
         return ["", f"Classes, in the order of the scores: {', '.join(config['classes'])}."]
     return []
+
+
+def _quantization(description: dict[str, Any]) -> list[str]:
+    entry = description.get("quantization")
+    if entry is None:
+        return []
+    modes = sorted(set(entry["layers"].values()))
+    graphs = " Its blocks are OpenVINO graphs, for that backend alone." if "graphs" in entry else ""
+    return ["", f"Its weights are quantized: {', '.join(modes)}.{graphs}"]
 
 
 def _vocabulary(description: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from loopback_hub import NEW, OLD, serving
 
 from keras_geneformer.models.hub_presets import CHECKPOINT_FILES, fetch_preset
+from keras_geneformer.models.preset_format import QUANTIZED_FORMAT
 from keras_geneformer.shipped_presets import local_directory
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
 
@@ -81,6 +82,22 @@ def test_the_calibration_of_a_cell_classifier_comes_with_it(hub, monkeypatch):
     # Without a connection it is remembered that there was none in the first.
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert names_in(fetch_preset(address, OLD)) == without
+
+
+def test_the_graphs_of_a_quantized_preset_come_with_it(hub):
+    bare = hub.folder / "ours" / "bare"
+    content = json.loads((bare / "preset.json").read_text()) | {"format": QUANTIZED_FORMAT}
+    graphs = {"encoder_block_0.xml": "0", "encoder_block_0.bin": "0"}
+    write(bare / "openvino", **graphs)
+    write(bare, **{"preset.json": json.dumps(content | {"quantization": {"graphs": graphs}})})
+    found = names_in(fetch_preset(f"hf://{REPO}/ours/bare"))
+    assert found == {"preset.json", "model.weights.h5", *(f"openvino/{name}" for name in graphs)}
+    evil = {"quantization": {"graphs": {"../../x": "0"}}}
+    write(bare, **{"preset.json": json.dumps(content | evil)})
+    message = (
+        r"^preset\.json of hf://lab/cells/ours/bare names the file '\.\./\.\./x'; expected a nam"
+    )
+    refused(ValueError, message, f"hf://{REPO}/ours/bare", OLD)
 
 
 @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])

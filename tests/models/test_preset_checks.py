@@ -206,6 +206,9 @@ def test_weights_are_counted_without_a_model():
         GeneformerCellClassifier(pruned, classes=["a", "b"], pooling="mean", head_layers=2),
         GeneformerGeneClassifier(tiny_backbone(), num_classes=2),
         GeneformerMultiTaskClassifier(tiny_backbone(), tasks),
+        GeneformerMultiTaskClassifier(
+            tiny_backbone(), tasks, pooling="shared_attention", pooler=False
+        ),
         GeneformerMultiTaskClassifier(tiny_backbone(), tasks, pooling="mean", head_layers=1),
     ):
         name, config = type(model).__name__, json.loads(json.dumps(model.get_config()))

@@ -128,6 +128,11 @@ def test_the_card_names_classes_and_heads_that_differ():
     assert "- type: B, T\n- sex: f, m\n" in card
     assert "8 dim, 1 to 2 heads, 16 feed-forward units" in card
     assert "It is not known which vocabulary the weights belong to." in card
+    description["quantization"] = {"layers": {"a": "int8", "b": "int4", "c": "int8"}, "graphs": {}}
+    card = preset_card(description, "hf://lab/cells")
+    assert (
+        "quantized: int4, int8. Its blocks are OpenVINO graphs, for that backend alone.\n" in card
+    )
 
 
 def test_nothing_is_sent_in_a_dry_run(hub, monkeypatch, capsys):
