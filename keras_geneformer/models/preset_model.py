@@ -11,10 +11,11 @@ class PresetModel(keras.Model):
         """Load a model of this class.
 
         Args:
-            preset: `"geneformer_mini"`, which comes with the package; a directory written by
-                `save_to_preset`; a published PyTorch checkpoint (a directory with config.json and
-                model.safetensors or pytorch_model.bin); or either on the Hugging Face hub, as
-                `"hf://organisation/repository/subfolder"`.
+            preset: `"geneformer_mini"`, which comes with the package; a published checkpoint by
+                name, such as `"geneformer_v1_10m"`; a directory written by `save_to_preset`; a
+                file written by Keras's `save`, `"model.keras"`; a published PyTorch checkpoint (a
+                directory with config.json and model.safetensors or pytorch_model.bin); or one of
+                these on the Hugging Face hub, as `"hf://organisation/repository/subfolder"`.
             **options: for classifiers, the arguments of the head (`num_classes`, `classes`,
                 `pooling`, `head_layers`, `head_dropout`); for every model, `dtype`, and `revision`
                 for the hub. A preset without such a head, or with one of other classes, lends its
@@ -22,7 +23,9 @@ class PresetModel(keras.Model):
 
         Raises:
             FileNotFoundError: there is no such directory, or a file in it is missing.
-            ValueError: the checkpoint is not one of a Geneformer that this class can hold.
+            ConnectionError: it is on the hub, which was not reached, and the cache has no copy.
+            ValueError: the checkpoint is not one of a Geneformer that this class can hold, or is
+                not the file that it should be.
         """
         from keras_geneformer.models.presets import load_preset
 
