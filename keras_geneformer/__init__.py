@@ -85,6 +85,10 @@ _CONTENTS: dict[str, dict[str, str]] = {
         "compare": "comparison",
         "search": "search",
     },
+    "exporting": {
+        "export_model": "exported_model",
+        "load_exported": "runtimes",
+    },
     "studies": {
         "run_study": "running",
     },
@@ -96,7 +100,7 @@ _HOME = {
     for name, module in names.items()
 }
 
-_MODULES = ("plotting", "sklearn", "studies")
+_MODULES = ("keras_hub", "plotting", "sklearn", "studies")
 """Modules that `import keras_geneformer` alone is enough for: `keras_geneformer.sklearn`, say."""
 
 __all__ = ["__version__", *_HOME]

@@ -1,15 +1,15 @@
 """Kernels of 8 or 4 bits, frozen, for adapters to learn on (QLoRA: Dettmers et al., 2023)."""
 
-import gc
 from typing import Any
 
-import keras
-
 from keras_geneformer.compression.dense_layers import dense_layers
+from keras_geneformer.compression.quantized_layers import (
+    check_keras,
+    garbage_left_out,
+    quantize_layer,
+)
 
 MODES = ("int8", "int4")
-BLOCK = 64
-"""Inputs that share a scale and a zero point in int4, as in the paper."""
 
 
 def quantize_dense(model: Any, mode: str) -> None:
@@ -18,7 +18,8 @@ def quantize_dense(model: Any, mode: str) -> None:
     Weights alone: they are multiplied as floats, and biases, LayerNorm and embedding tables stay
     float. int8 has a scale for each output, int4 a scale and a zero point for each output and 64
     inputs. This is Keras's own `Dense.quantize`. Adapters (`add_lora`) learn on it in float, and
-    `merge_lora` gives float kernels back.
+    `merge_lora` gives float kernels back. A model that is not to learn is for `quantize`, which
+    has the table of genes in few bits too.
 
     Of geneformer_mini (3 blocks of 128 dim), the kernels take .40 MB in int8 and .23 MB in int4, of
     1.57 MB in float32, and the whole backbone, most of which is its table of genes, 5.3 and 5.1 MB
@@ -43,25 +44,13 @@ def quantize_dense(model: Any, mode: str) -> None:
     """
     if mode not in MODES:
         raise ValueError(f"Received a quantization to {mode!r}; expected 'int8' or 'int4'.")
-    if not hasattr(keras.quantizers, "Int4QuantizationConfig"):
-        raise ImportError(
-            f"Keras {keras.__version__} cannot quantize weights alone. Install a newer one: "
-            "`pip install --upgrade keras`."
-        )
+    check_keras()
     layers = dense_layers(model)
     for path, layer in layers.items():
         if layer.lora_enabled or layer.quantization_mode is not None:
             raise ValueError(
                 f"{path} has an adapter or is quantized already. Merge first (merge_lora)."
             )
-    # Keras collects all garbage of the process for each layer: what is there now is left out.
-    gc.freeze()
-    try:
+    with garbage_left_out():
         for layer in layers.values():
-            if mode == "int8":
-                config = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
-            else:
-                config = keras.quantizers.Int4QuantizationConfig(block_size=BLOCK)
-            layer.quantize(mode, config=config)
-    finally:
-        gc.unfreeze()
+            quantize_layer(layer, mode)

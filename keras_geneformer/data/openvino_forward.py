@@ -12,6 +12,9 @@ Padding to a few lengths therefore only adds work. Attention is one fused kernel
 same with a mask of ones as with none.
 """
 
+import contextlib
+import warnings
+
 import numpy as np
 
 
@@ -48,24 +51,37 @@ def openvino_graph(model):
     Returns:
         The graph, with the model's inputs in their order and under their names.
     """
+    kinds = {tensor.name: (tensor.shape, tensor.dtype) for tensor in model.inputs}
+    return traced_graph(lambda tensors: model(tensors, training=False), kinds)
+
+
+def traced_graph(function, kinds):
+    """What a function of tensors computes, in Keras operations, as an `openvino.Model`.
+
+    Args:
+        function: from a dict of Keras tensors to one.
+        kinds: shape, with None where a size is open, and dtype of each tensor, by name.
+
+    Returns:
+        The graph, with inputs in the order and under the names of `kinds`.
+    """
     import openvino as ov
-    from keras.src.backend.openvino.core import OpenVINOKerasTensor
+    from keras.src.backend.openvino.core import OpenVINOKerasTensor, get_ov_output
     from openvino import opset13 as opset
 
     parameters = {
-        tensor.name: opset.parameter(
-            [-1 if size is None else size for size in tensor.shape],
-            dtype=np.dtype(tensor.dtype),
-            name=tensor.name,
+        name: opset.parameter(
+            [-1 if size is None else size for size in shape], dtype=np.dtype(dtype), name=name
         )
-        for tensor in model.inputs
+        for name, (shape, dtype) in kinds.items()
     }
     for name, parameter in parameters.items():
         parameter.output(0).set_names({name})
     tensors = {
         name: OpenVINOKerasTensor(parameter.output(0)) for name, parameter in parameters.items()
     }
-    output = model(tensors, training=False).output
+    with _only_forward():
+        output = get_ov_output(function(tensors))
     return ov.Model([_result(output)], list(parameters.values()))
 
 
@@ -87,7 +103,9 @@ def compile_openvino_function(function):
         from openvino import opset13 as opset
 
         parameters = [opset.parameter([-1] * array.ndim, dtype=array.dtype) for array in arrays]
-        outputs = function(*(OpenVINOKerasTensor(parameter.output(0)) for parameter in parameters))
+        tensors = (OpenVINOKerasTensor(parameter.output(0)) for parameter in parameters)
+        with _only_forward():
+            outputs = function(*tensors)
         several = isinstance(outputs, tuple)
         outputs = outputs if several else (outputs,)
         results = [_result(output.output) for output in outputs]
@@ -113,16 +131,26 @@ def graph_as_model(graph):
     Returns:
         A function from a dict of Keras tensors to the output as a Keras tensor.
     """
+    return lambda inputs, training=False: spliced(graph, inputs)
+
+
+def spliced(graph, tensors):
+    """What a graph gives for tensors, as a part of the graph that these belong to.
+
+    Args:
+        graph: an `openvino.Model` with named inputs and one output; it is copied.
+        tensors: a Keras tensor for each input, by name.
+
+    Returns:
+        A Keras tensor.
+    """
     from keras.src.backend.openvino.core import OpenVINOKerasTensor, get_ov_output
 
-    def model(inputs, training=False):
-        copy = graph.clone()
-        for parameter in copy.get_parameters():
-            tensor = get_ov_output(inputs[parameter.output(0).get_any_name()])
-            parameter.output(0).replace(tensor)
-        return OpenVINOKerasTensor(copy.get_results()[0].input_value(0))
-
-    return model
+    copy = graph.clone()
+    for parameter in copy.get_parameters():
+        tensor = get_ov_output(tensors[parameter.output(0).get_any_name()])
+        parameter.output(0).replace(tensor)
+    return OpenVINOKerasTensor(copy.get_results()[0].input_value(0))
 
 
 def compile_graph(graph):
@@ -130,6 +158,14 @@ def compile_graph(graph):
     import openvino as ov
 
     return ov.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+@contextlib.contextmanager
+def _only_forward():
+    """Keras warns that gradients of its own, as quantized layers have, are none here: none are."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`custom_gradient` for the openvino backend")
+        yield
 
 
 def _result(tensor):

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.models.backbone import GeneformerBackbone
 
 
@@ -31,7 +32,12 @@ def backbone_of(model_or_preset: Any) -> GeneformerBackbone:
 
 
 def copy_backbone(backbone: GeneformerBackbone) -> GeneformerBackbone:
-    """A backbone of the same configuration and weights that can be trained without the first."""
+    """A backbone of the same configuration and weights that can be trained without the first.
+
+    Raises:
+        ValueError: the backbone is quantized.
+    """
+    refuse_quantized(backbone, "trained")
     copy = type(backbone).from_config(backbone.get_config())
     copy.set_weights(backbone.get_weights())
     return copy
@@ -49,7 +55,7 @@ def model_in(model: Any, dtype: str | None) -> Any:
         The model itself where it computes so, else a copy.
 
     Raises:
-        ValueError: another dtype.
+        ValueError: another dtype, or a model that is quantized.
 
     Example:
         >>> from keras_geneformer.testing import tiny_backbone
@@ -63,6 +69,7 @@ def model_in(model: Any, dtype: str | None) -> Any:
         raise ValueError(f"Received dtype={dtype!r}; expected 'float32' or 'bfloat16'.")
     if backbone_of(model).compute_dtype == dtype:
         return model
+    refuse_quantized(model, f"made to compute in {dtype}")
     config = model.get_config()
     part = config["backbone"]["config"] if "backbone" in config else config
     part["dtype"] = policies[dtype]

@@ -8,7 +8,9 @@ from keras_geneformer.models.calibration import CALIBRATION_FILE
 PRESET_FILE = "preset.json"
 WEIGHTS_FILE = "model.weights.h5"
 VOCABULARY_DIRECTORY = "vocabulary"
+GRAPHS_DIRECTORY = "openvino"
 OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY, CALIBRATION_FILE} | {
+    GRAPHS_DIRECTORY,
     *("history.csv", "predictions.csv", "confusion.csv", "metrics.json"),
     *("loss.png", "confusion.png", "log.csv", "tensorboard", "training.json", "README.md"),
     *("genes.csv", "folds.csv", "genome.csv", "summary.json", "gene_list.txt", "report.html"),
@@ -19,6 +21,8 @@ OWN_FILES = {PRESET_FILE, WEIGHTS_FILE, VOCABULARY_DIRECTORY, CALIBRATION_FILE} 
 }
 """What saving and the training recipes write; a directory with anything else is not replaced."""
 FORMAT = 1
+QUANTIZED_FORMAT = 2
+"""Of presets with an entry `quantization`, which readers of format 1 alone would not understand."""
 DESCRIPTION_KEYS = {"config", "weights_sha256", "vocabulary", "vocabulary_checksum"}
 """What preset.json holds besides its format and the class of the model."""
 MODELS = (
@@ -43,10 +47,11 @@ def read_description(directory):
             f"{path} holds a {type(description).__name__}; expected a JSON object. Copy the preset "
             "again."
         )
-    if description.get("format") != FORMAT or description.get("model") not in MODELS:
+    expected = QUANTIZED_FORMAT if "quantization" in description else FORMAT
+    if description.get("format") != expected or description.get("model") not in MODELS:
         raise ValueError(
             f"{path}: received format {description.get('format')!r} and model "
-            f"{description.get('model')!r}; expected format {FORMAT} and one of "
+            f"{description.get('model')!r}; expected format {expected} and one of "
             f"{', '.join(MODELS)}. It may come from a newer keras_geneformer: upgrade."
         )
     missing = sorted(DESCRIPTION_KEYS - description.keys())

@@ -19,6 +19,7 @@ from keras_geneformer.models.multitask_classifier import GeneformerMultiTaskClas
 from keras_geneformer.models.preset_format import (
     FORMAT,
     PRESET_FILE,
+    QUANTIZED_FORMAT,
     VOCABULARY_DIRECTORY,
     WEIGHTS_FILE,
     is_preset,
@@ -27,6 +28,12 @@ from keras_geneformer.models.preset_format import (
 )
 from keras_geneformer.models.preset_source import preset_directory
 from keras_geneformer.models.published import load_published
+from keras_geneformer.models.quantized_presets import (
+    check_quantization,
+    load_graphs,
+    quantize_like_saved,
+    save_quantization,
+)
 from keras_geneformer.models.weights_check import check_weights
 from keras_geneformer.published_presets import find_published_preset
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
@@ -66,9 +73,9 @@ def save_preset(model, directory, vocabulary=None):
     """Write a preset: see `PresetModel.save_to_preset`, and docs/preset-format.md."""
     directory = Path(directory)
     for path, layer in dense_layers(model).items():
-        if layer.lora_enabled or layer.quantization_mode is not None:
+        if layer.lora_enabled:
             raise ValueError(
-                f"{path} has an adapter or is quantized; a preset holds ordinary weights. Call "
+                f"{path} has an adapter; a preset holds ordinary weights. Call "
                 "keras_geneformer.merge_lora(model) first, or save the adapters alone "
                 "(keras_geneformer.save_adapters)."
             )
@@ -95,6 +102,9 @@ def save_preset(model, directory, vocabulary=None):
             "keras_geneformer": keras_geneformer.__version__,
             "keras": keras.__version__,
         }
+        quantization = save_quantization(model, partial)
+        if quantization is not None:
+            description |= {"format": QUANTIZED_FORMAT, "quantization": quantization}
         (partial / PRESET_FILE).write_text(json.dumps(description, indent=2) + "\n")
 
 
@@ -134,6 +144,8 @@ def load_saved(directory, dtype=None):
             f"{description['weights_sha256']}. The file is truncated or not of this preset: copy "
             "or download the directory again."
         )
+    quantization = description.get("quantization")
+    check_quantization(quantization, directory, dtype)
     config = description["config"]
     check_config(description["model"], config, directory / PRESET_FILE)
     weights_implied = parameter_count(description["model"], config)
@@ -141,7 +153,9 @@ def load_saved(directory, dtype=None):
     if dtype is not None:
         _backbone_config(config)["dtype"] = dtype
     model = MODEL_CLASSES[description["model"]].from_config(config)
+    quantize_like_saved(model, quantization)
     model.load_weights(weights)
+    load_graphs(model, quantization, directory)
     if isinstance(model, GeneformerCellClassifier):
         model.calibration = Calibration.load(directory)
     return model

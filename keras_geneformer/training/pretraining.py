@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.data.batch_source import BatchSource
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.data.masking import Masking
@@ -344,6 +345,8 @@ def _copy(masked_lm: GeneformerMaskedLM) -> GeneformerMaskedLM:
 
 
 def _masked_lm(model: Any) -> GeneformerMaskedLM:
+    if isinstance(model, keras.Model):
+        refuse_quantized(model, "trained")
     if isinstance(model, GeneformerMaskedLM):
         return model
     if isinstance(model, GeneformerBackbone):

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_geneformer.compression.quantized_layers import int8_blocks
+
 
 def model_checksum(model: Any) -> str:
-    """sha256 over the weights of a model, in order, with their names.
+    """sha256 over the weights of a model, in order, with their names, and its blocks in int8.
 
     Example:
         >>> from keras_geneformer.testing import tiny_backbone
@@ -20,6 +22,8 @@ def model_checksum(model: Any) -> str:
     for variable in model.weights:
         digest.update(variable.path.rpartition("/")[2].encode())
         digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    for block in int8_blocks(model):
+        digest.update(block.int8.checksum)
     return digest.hexdigest()
 
 

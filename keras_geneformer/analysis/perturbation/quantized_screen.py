@@ -1,9 +1,5 @@
 """A screen of deletions in int8, on OpenVINO: all of them, at a part of the cost."""
 
-import contextlib
-import io
-import logging
-import os
 from typing import Any
 
 import numpy as np
@@ -14,6 +10,8 @@ from keras_geneformer.analysis.perturbation.engine import VariantEngine, states_
 from keras_geneformer.analysis.perturbation.measures import cosine_defects, vector_defects
 from keras_geneformer.analysis.perturbation.variants import Perturbation
 from keras_geneformer.backend import require_backend
+from keras_geneformer.compression.openvino_int8 import int8_graph
+from keras_geneformer.compression.quantized_layers import is_quantized
 
 CALIBRATION_CELLS = 32
 """Cells whose activations say how they are rounded to int8."""
@@ -22,9 +20,8 @@ CALIBRATION_CELLS = 32
 class QuantizedScreen:
     """Scores every deletion of a cell with the network in int8.
 
-    Weights and activations of the matrix products are rounded to 8 bits after training (Jacob et
-    al., 2018, arXiv:1712.05877; smoothed as by Xiao et al., 2023, arXiv:2211.10438), by NNCF, to
-    ranges that some of the cells to be screened show; LayerNorm, softmax and sums stay float32.
+    Weights and activations of the matrix products are rounded to 8 bits, as `int8_graph` does it,
+    to ranges that some of the cells to be screened show.
     A deletion is compared with the cell as the same int8 network sees it, so that what rounding
     does to both cancels; what is left of it is noise, and the genes that come out on top are to be
     computed again in float32.
@@ -39,7 +36,7 @@ class QuantizedScreen:
         batch_size: copies a batch; by default as many as 8192 tokens hold.
 
     Raises:
-        ValueError: another backend than openvino.
+        ValueError: another backend than openvino, or a model that is quantized already.
         ImportError: NNCF is not installed.
     """
 
@@ -67,6 +64,11 @@ class QuantizedScreen:
                 "A screen in int8 needs the openvino backend, and this one is "
                 f"{require_backend()!r}: set KERAS_BACKEND=openvino (or --backend openvino), or "
                 'screen by "gradient".'
+            )
+        if is_quantized(backbone):
+            raise ValueError(
+                "The model is quantized: deletions by it are at the cost of a screen in int8. "
+                "Perturb without a screen, or give the model in float."
             )
         from keras_geneformer.data.openvino_forward import graph_as_model, openvino_graph
 
@@ -123,25 +125,7 @@ class QuantizedScreen:
 
 def quantized(graph: Any, sample: list[np.ndarray]) -> Any:
     """A graph of token ids with its matrix products in int8, calibrated on cells."""
-    try:
-        # NNCF tells its makers that it is used unless it believes itself under test; its import and
-        # its progress bars write to the console.
-        os.environ.setdefault("NNCF_CI", "1")
-        with contextlib.redirect_stdout(io.StringIO()):
-            import nncf
-    except ImportError as error:
-        raise ImportError(
-            "A screen in int8 needs NNCF: install it with "
-            "`pip install 'keras_geneformer[openvino]'`."
-        ) from error
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):
-        return nncf.quantize(
-            graph,
-            nncf.Dataset([{"token_ids": ids[None]} for ids in sample]),
-            model_type=nncf.ModelType.TRANSFORMER,
-            subset_size=len(sample),
-        )
+    return int8_graph(graph, [{"token_ids": ids[None]} for ids in sample])
 
 
 def _effect(before: np.ndarray, after: np.ndarray, genes: np.ndarray, pooling: str) -> float:

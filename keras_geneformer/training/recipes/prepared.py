@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.models.presets import check_model_vocabulary, preset_vocabulary
@@ -101,6 +102,7 @@ def prepare_run(
     if cells.vocabulary_checksum is None:
         cells = cells.with_vocabulary(vocabulary)
     if model is not None:
+        refuse_quantized(model, "trained")
         check_model_vocabulary(model, vocabulary)
         longest, parameters = model.backbone.max_sequence_length, model.count_params()
     else:
