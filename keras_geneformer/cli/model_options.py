@@ -7,7 +7,10 @@ def add_input(verb: argparse.ArgumentParser) -> None:
     """Adds the dataset and the model."""
     verb.add_argument("dataset", help="tokenized cells (from `tokenize`)")
     verb.add_argument(
-        "--model", "--preset", required=True, help="preset or published checkpoint directory"
+        "--model",
+        "--preset",
+        required=True,
+        help="preset or published checkpoint: directory, name, .keras file or hf:// address",
     )
 
 
