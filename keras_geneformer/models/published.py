@@ -28,6 +28,7 @@ from keras_geneformer.conversion.table import (
     checkpoint_table,
 )
 from keras_geneformer.layers.embeddings import weights_to_be_loaded
+from keras_geneformer.models.adapted import holds_adapters, load_adapted
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.gene_classifier import GeneformerGeneClassifier
@@ -43,7 +44,7 @@ def load_published(directory, dtype=None, classes=None, tasks=None, published=Fa
 
     Args:
         directory: folder with config.json and model.safetensors or pytorch_model.bin, whole or in
-            shards.
+            shards; or with adapters of the `peft` package, whose base is on this machine.
         dtype: a Keras dtype or policy; float32 where None.
         classes: names of a classifier's classes, or a file with them (`read_classes`). Where None,
             those in config.json, or in the `*_id_class_dict.pkl` beside it.
@@ -61,6 +62,8 @@ def load_published(directory, dtype=None, classes=None, tasks=None, published=Fa
         ValueError: the checkpoint is not a Geneformer's, its tensors do not fit its config.json, or
             there are other numbers of names than of classes.
     """
+    if holds_adapters(directory):
+        return load_adapted(directory, load_published, dtype)
     config = read_published_config(directory)
     tensors = read_checkpoint(directory)
     kind = checkpoint_kind(config, tensors.keys())

@@ -31,8 +31,34 @@ SIZES = {
         "hidden_dim": 1152,
         "intermediate_dim": 4608,
     },
+    "v1_12l_30m": {
+        **V1,
+        "num_layers": 12,
+        "num_heads": 8,
+        "hidden_dim": 512,
+        "intermediate_dim": 1024,
+    },
+    "v2_12l_95m": {
+        **V2,
+        "dropout": 0.02,
+        "num_layers": 12,
+        "num_heads": 8,
+        "hidden_dim": 512,
+        "intermediate_dim": 1024,
+    },
+    "v2_20l_95m": {
+        **V2,
+        "dropout": 0.02,
+        "num_layers": 20,
+        "num_heads": 14,
+        "hidden_dim": 896,
+        "intermediate_dim": 1792,
+    },
 }
-"""Constructor arguments of `GeneformerBackbone`, by the name of the size."""
+"""Constructor arguments of `GeneformerBackbone`, by the name of the size.
+
+The last three are retired: gf-12L-30M-i2048, gf-12L-95M-i4096 and gf-20L-95M-i4096, named after
+layers and cells (millions) where the others have parameters."""
 
 
 def v1_10m(**changes):
@@ -55,6 +81,21 @@ def v2_104m(**changes):
 def v2_316m(**changes):
     """18 layers, 1152 dim, 18 heads, 4096 tokens; 316,354,867 parameters with its head."""
     return sized_backbone("v2_316m", **changes)
+
+
+def v1_12l_30m(**changes):
+    """The retired 12L-30M: 12 layers, 512 dim, 8 heads, 2048 tokens; 39,591,250 with its head."""
+    return sized_backbone("v1_12l_30m", **changes)
+
+
+def v2_12l_95m(**changes):
+    """The retired 12L-95M: 12 layers, 512 dim, 8 heads, 4096 tokens; 37,997,363 with its head."""
+    return sized_backbone("v2_12l_95m", **changes)
+
+
+def v2_20l_95m(**changes):
+    """The retired 20L-95M: 20 layers, 896 dim, 14 heads, 4096 tokens; 151,313,459 with its head."""
+    return sized_backbone("v2_20l_95m", **changes)
 
 
 def sized_backbone(size, **changes):

@@ -40,6 +40,8 @@ def test_changes_are_arguments_of_the_backbone():
 
 def test_no_such_size():
     with pytest.raises(
-        ValueError, match=r"^Received size='v3'; expected one of v1_10m, v2_104m, v2_316m\.$"
+        ValueError,
+        match=r"^Received size='v3'; expected one of v1_10m, v2_104m, v2_316m, v1_12l_30m, "
+        r"v2_12l_95m, v2_20l_95m\.$",
     ):
         sizes.sized_backbone("v3")
