@@ -1,0 +1,1 @@
+"""Models for other runtimes: SavedModel, ONNX, LiteRT and OpenVINO (docs/exporting.md)."""
