@@ -12,8 +12,6 @@ from keras_geneformer.models.converting import convert_with_table
 from keras_geneformer.models.verification import VerificationError
 from keras_geneformer.testing import tiny_backbone, tiny_vocabulary
 
-pytestmark = pytest.mark.tensors
-
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
@@ -38,6 +36,7 @@ def damaged(converted, tmp_path):
     return shutil.copytree(converted[0] / "bert", tmp_path / "bert")
 
 
+@pytest.mark.tensors
 def test_there_and_back(source, converted):
     folder, there, back = converted
     for table, words in ((there, ("transformers", "ours")), (back, ("ours", "transformers"))):

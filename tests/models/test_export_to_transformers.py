@@ -13,8 +13,6 @@ from keras_geneformer.models.published_export import export_to_transformers
 from keras_geneformer.models.published_view import published_view
 from keras_geneformer.testing import tiny_backbone, tiny_vocabulary
 
-pytestmark = pytest.mark.tensors
-
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
@@ -85,7 +83,13 @@ def outputs(model, directory):
     return theirs, received[real], expected.numpy()[real]
 
 
-@pytest.mark.parametrize("name", models())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.tensors if name in ("cells", "pruned") else ())
+        for name in models()
+    ],
+)
 def test_transformers_gives_the_same(name, tmp_path):
     model = shaken(models()[name]())
     export_to_transformers(model, tmp_path / "checkpoint")
@@ -126,6 +130,7 @@ def test_the_config_of_a_classifier_comes_back(tmp_path):
     assert without_names(back.get_config()) == without_names(model.get_config())
 
 
+@pytest.mark.tensors
 def test_bfloat16_goes_as_bfloat16(tmp_path):
     model = shaken(kg.GeneformerGeneClassifier(backbone(dtype="bfloat16"), num_classes=2))
     export_to_transformers(model, tmp_path / "checkpoint")
