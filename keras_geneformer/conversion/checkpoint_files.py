@@ -153,9 +153,10 @@ def _shards(
             f"{index} is no index of shards: expected weight_map to name the file of each tensor. "
             "Download it again."
         )
+    # All names are judged before any file is opened.
+    paths = {name: _shard(index, name) for name in sorted(set(places.values()))}
     files = []
-    for name in sorted(set(places.values())):
-        path = _shard(index, name)
+    for name, path in paths.items():
         refuse_lfs_pointer(path)
         file = kind(path)
         expected = {key for key, place in places.items() if place == name}
