@@ -128,7 +128,7 @@ def write_checkpoint(
     if len(shards) == 1:
         write_safetensors(directory / SINGLE_FILE, tensors, read)
         return
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         write_safetensors(directory / name, {key: tensors[key] for key in shard}, read)

@@ -79,7 +79,7 @@ def export_to_transformers(
         prefix = "bert." if view.kind == "backbone" else ""
         stored = {key.removeprefix(prefix): tensor for key, tensor in view.tensors.items()}
         write_checkpoint(partial, stored, lambda key: view.read(prefix + key), max_shard_bytes)
-        if vocabulary_files:
+        if vocabulary is not None and vocabulary_files:
             source = None if vocabulary_files is True else vocabulary_files
             write_published_vocabulary(partial, vocabulary, source)
 

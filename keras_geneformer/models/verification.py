@@ -1,5 +1,6 @@
 """Proof that two checkpoints hold one model: tensors bit by bit, and outputs."""
 
+import math
 import os
 from typing import Any
 
@@ -65,6 +66,7 @@ def verify_checkpoint(
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from keras_geneformer import GeneformerMaskedLM, convert_checkpoint
         >>> from keras_geneformer.testing import tiny_backbone
         >>> folder = Path(tempfile.mkdtemp())
@@ -107,8 +109,11 @@ def _shapes(one: CheckpointSide, other: CheckpointSide) -> tuple[Any, ...]:
     for key, shape in one.shapes.items():
         if other.shapes.get(key) != shape:
             return _row("shapes", f"{key} {shape}", f"{key} {other.shapes.get(key)}", False)
-    numbers = (sum(int(np.prod(shape)) for shape in side.shapes.values()) for side in (one, other))
-    return _row("shapes", *(f"{number:,} weights" for number in numbers), _same_keys(one, other))
+    return _row("shapes", _weights(one), _weights(other), _same_keys(one, other))
+
+
+def _weights(side: CheckpointSide) -> str:
+    return f"{sum(math.prod(shape) for shape in side.shapes.values()):,} weights"
 
 
 def _unlike(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, str, bool]:
@@ -133,8 +138,11 @@ def _tensors(one: CheckpointSide, other: CheckpointSide) -> tuple[Any, ...]:
 
 def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
     # A published tensor of half precision is read as float32, which holds it exactly.
-    arrays = [np.ascontiguousarray(array.astype("float32", copy=False)) for array in (one, other)]
-    return bool(np.array_equal(*(array.view("uint32") for array in arrays)))
+    return bool(np.array_equal(_bits(one), _bits(other)))
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, dtype="float32").view("uint32")
 
 
 def _checksums(one: CheckpointSide, other: CheckpointSide) -> tuple[Any, ...]:
@@ -143,18 +151,19 @@ def _checksums(one: CheckpointSide, other: CheckpointSide) -> tuple[Any, ...]:
         for preset in published_presets().values()
         for file in preset.files.values()
     }
-    shown, names = [], []
-    for side in (one, other):
-        sums = side.sha256()
-        names += [known[checksum] for checksum in sums if checksum in known]
-        shown.append(" ".join([*sums, *(known.get(checksum, "") for checksum in sums)]).strip())
-    return _row("sha256", *shown, True if names else None)
+
+    def shown(sums: list[str]) -> str:
+        return " ".join([*sums, *(known[checksum] for checksum in sums if checksum in known)])
+
+    source, converted = one.sha256(), other.sha256()
+    recognised = bool(known.keys() & {*source, *converted})
+    return _row("sha256", shown(source), shown(converted), recognised or None)
 
 
 def _vocabulary(one: CheckpointSide, other: CheckpointSide) -> tuple[Any, ...]:
-    sums = [one.vocabulary_checksum, other.vocabulary_checksum]
-    same = None if None in sums else sums[0] == sums[1]
-    return _row("vocabulary", *(checksum or "unknown" for checksum in sums), same)
+    source, converted = one.vocabulary_checksum, other.vocabulary_checksum
+    same = None if source is None or converted is None else source == converted
+    return _row("vocabulary", source or "unknown", converted or "unknown", same)
 
 
 def _outputs(one: CheckpointSide, other: CheckpointSide) -> list[tuple[Any, ...]]:
