@@ -93,6 +93,8 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         merge: bool = True,
         quantize: str | None = None,
         prune: float | None = None,
+        prune_schedule: str | None = None,
+        prune_end: float = 0.5,
         early_stopping: int | None = None,
         head_layers: int = 0,
         head_dropout: float | None = None,
@@ -132,6 +134,8 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         self.merge = merge
         self.quantize = quantize
         self.prune = prune
+        self.prune_schedule = prune_schedule
+        self.prune_end = prune_end
         self.early_stopping = early_stopping
         self.head_layers = head_layers
         self.head_dropout = head_dropout

@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 
 def numbers_by_block(name: str, given: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
@@ -21,8 +22,8 @@ def numbers_by_block(name: str, given: int | Sequence[int], num_layers: int) -> 
     """
     if num_layers < 1:
         raise ValueError(f"Received num_layers={num_layers}; expected at least 1 encoder block.")
-    alone = not isinstance(given, (list, tuple))
-    found = (given,) * num_layers if alone else tuple(given)
+    alone = not isinstance(given, Sequence)
+    found: tuple[Any, ...] = tuple(given) if isinstance(given, Sequence) else (given,) * num_layers
     if len(found) != num_layers:
         raise ValueError(
             f"Received {name}={list(found)} for {num_layers} encoder blocks; expected one number "

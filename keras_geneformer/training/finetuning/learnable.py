@@ -15,8 +15,8 @@ def prepare_learnable(model: Any, settings: FinetuneSettings) -> None:
     Args:
         model: has a `backbone`, which is changed in place; the head learns in any case.
         settings: `quantize`, `lora`, `lora_targets`, `lora_alpha`, `freeze_layers`,
-            `freeze_embeddings`, `unfreeze` and `prune`. Adapters stand in the blocks that are not
-            frozen; all blocks are quantized, and pruned.
+            `freeze_embeddings`, `unfreeze` and `prune` (where it has no schedule). Adapters stand
+            in the blocks that are not frozen; all blocks are quantized, and pruned.
 
     Raises:
         ValueError: the backbone has fewer blocks than are to be frozen, no such layers as
@@ -48,7 +48,7 @@ def prepare_learnable(model: Any, settings: FinetuneSettings) -> None:
             block = backbone.get_layer(f"encoder_block_{index}")
             add_lora(block, settings.lora, settings.lora_targets, settings.lora_alpha)
     freeze_backbone(backbone, *part)
-    if settings.prune is not None:
+    if settings.prune is not None and settings.prune_schedule is None:
         keep_zeros(backbone, prune_smallest(backbone, settings.prune))
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from keras_geneformer.compression.gradual_pruning import GradualPruning
 from keras_geneformer.training.distribution import Distribution, connect
 from keras_geneformer.training.finetuning.batches import TargetBatches
 from keras_geneformer.training.finetuning.determinism import deterministic
@@ -63,7 +64,7 @@ def run_finetuning(
     network = model.network(above) if hasattr(model, "network") else model
     steps = settings.steps(batches.steps_per_epoch)
     stages = _Stages(network, model.backbone, batches, settings, objective, steps, distribution)
-    best = _Best(model, after_epoch, settings.early_stopping)
+    best = _Best(model, after_epoch, settings.early_stopping, stages.pruning)
     with deterministic() if settings.deterministic else nullcontext():
         history = train(
             stages.model,
@@ -115,6 +116,9 @@ class _Stages:
         self._schedule = settings.schedule(steps)
         self._distribution = distribution
         self._done = 0
+        self.pruning: GradualPruning | None = None
+        if settings.prune is not None and settings.prune_schedule is not None:
+            self.pruning = GradualPruning(backbone, settings.prune, settings.prune_steps(steps))
         self._epoch_length = batches.steps_per_epoch
         with distribution.scope():
             self.model = FinetuningModel(network, objective)
@@ -128,7 +132,10 @@ class _Stages:
                 self._compile()
                 carry_moments(before, self.model.optimizer)
         self._done += 1
-        return self._step(batch)
+        logs = self._step(batch)
+        if self.pruning is not None:
+            logs = logs | {"pruned": self.pruning.after(self._done)}
+        return logs
 
     def _compile(self) -> None:
         settings = self._settings
@@ -144,10 +151,17 @@ class _Stages:
 class _Best:
     """The weights of the best epoch, and whether a better one is still hoped for."""
 
-    def __init__(self, model: Any, after_epoch: AfterEpoch | None, patience: int | None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        after_epoch: AfterEpoch | None,
+        patience: int | None,
+        pruning: GradualPruning | None = None,
+    ) -> None:
         self._model = model
         self._after_epoch = after_epoch
         self._patience = patience
+        self._pruning = pruning
         self._score = -np.inf
         self._epoch = 0
         self._weights: list[np.ndarray] | None = None
@@ -156,6 +170,10 @@ class _Best:
         found = dict(self._after_epoch(epoch)) if self._after_epoch is not None else {}
         score = found.pop("score", None)
         if score is None:
+            return found
+        if self._pruning is not None and not self._pruning.finished:
+            # Weights of which fewer are 0 than were asked for are no candidates.
+            self._epoch = epoch
             return found
         if score > self._score:
             self._score, self._epoch = score, epoch

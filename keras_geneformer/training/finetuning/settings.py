@@ -13,6 +13,7 @@ from keras_geneformer.training.schedules import DECAYS, WarmupSchedule
 CLASS_WEIGHTS = ("balanced", "effective_number")
 SAMPLING = ("upsample", "downsample", "balanced")
 QUANTIZED = ("int8", "int4")
+PRUNE_SCHEDULES = ("cubic",)
 DISTRIBUTED = ("mirrored", "tpu", "jax-data")
 
 
@@ -74,6 +75,11 @@ class FinetuneSettings:
     """Fold the adapters into the backbone at the end; False leaves them, for `save_adapters`."""
     prune: float | None = None
     """Share of the backbone's smallest weights that are 0 from the start and stay so."""
+    prune_schedule: str | None = None
+    """`"cubic"`: they become 0 little by little instead (Zhu and Gupta 2017), while the others
+    learn to do without them. The epochs before all of them are 0 are not kept."""
+    prune_end: float = 0.5
+    """Share of the steps after which all of them are 0, under a schedule."""
     early_stopping: int | None = None
     """Epochs without a better validation score after which training ends."""
     head_layers: int = 0
@@ -181,6 +187,14 @@ class FinetuneSettings:
             )
         if self.prune is not None and not 0 < self.prune < 1:
             raise ValueError(f"Received prune={self.prune}; expected a share between 0 and 1.")
+        _one_of("prune_schedule", self.prune_schedule, (None, *PRUNE_SCHEDULES))
+        if not 0 < self.prune_end <= 1:
+            raise ValueError(
+                f"Received prune_end={self.prune_end}; expected a share of the steps above 0, up "
+                "to 1."
+            )
+        if self.prune_schedule is not None:
+            self._check_prune_schedule()
         if self.early_stopping is not None and self.early_stopping < 1:
             raise ValueError(
                 f"Received early_stopping={self.early_stopping}; expected 1 or more epochs, or "
@@ -192,11 +206,28 @@ class FinetuneSettings:
                 "throughout. Give one or the other."
             )
 
+    def _check_prune_schedule(self) -> None:
+        if self.prune is None:
+            raise ValueError(
+                f"Received prune_schedule={self.prune_schedule!r} without prune: give the share "
+                "of the weights."
+            )
+        if self.freeze_layers or self.unfreeze is not None or self.distribute is not None:
+            raise ValueError(
+                f"Received prune_schedule={self.prune_schedule!r} with freeze_layers, unfreeze or "
+                "distribute: what is frozen cannot learn to do without, and several devices are "
+                "not pruned while they train. Leave the schedule out to prune at once."
+            )
+
     def schedule(self, steps: int) -> WarmupSchedule:
         """The learning rate over a run of so many steps."""
         in_steps = isinstance(self.warmup, int) and self.warmup >= 1
         rise = int(self.warmup) if in_steps else round(self.warmup * steps)
         return WarmupSchedule(self.learning_rate, max(steps, rise), rise, self.decay)
+
+    def prune_steps(self, steps: int) -> int:
+        """Steps of a run of so many after which all that are pruned are 0."""
+        return max(1, round(self.prune_end * steps))
 
     def steps(self, batches: int) -> int:
         """Steps of the run, where an epoch has so many batches."""

@@ -1,5 +1,6 @@
 """What each head and unit of a model is worth to it, on calibration cells."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -108,17 +109,17 @@ def _measured(
             )
         classes = _predicted(model, cells) if labels is None else labels
         targets = np.asarray(classes, dtype=np.int32)
-        model, objective = model.network(), cross_entropy
+        network, objective = model.network(), partial(cross_entropy)
     else:
         rng = np.random.default_rng(seed)
         targets = rng.choice([-1.0, 1.0], size=(len(cells), backbone.hidden_dim))
         targets = targets.astype(np.float32)
-        model, objective = _embedding(backbone), _along
+        network, objective = _embedding(backbone), partial(_along)
 
     def of_rows(rows: np.ndarray, token_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return targets[rows], np.ones(len(rows), dtype=np.float32)
 
-    return FinetuningModel(model, objective), TargetBatches(cells, of_rows, **options)
+    return FinetuningModel(network, objective), TargetBatches(cells, of_rows, **options)
 
 
 def _embedding(backbone: Any) -> Any:
@@ -131,6 +132,7 @@ def _embedding(backbone: Any) -> Any:
 
 def _along(directions, embeddings, weights):
     """How far embeddings go along some directions, in all."""
+    directions = keras.ops.convert_to_tensor(directions)
     return keras.ops.sum(directions * keras.ops.cast(embeddings, "float32"))
 
 
