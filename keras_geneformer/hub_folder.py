@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_geneformer.hub import fetch
 from keras_geneformer.hub_names import check_file_name
-from keras_geneformer.published_presets import find_published_preset
+from keras_geneformer.published_presets import PinnedFile, find_published_preset
 
 HUB_SCHEME = "hf://"
 VOCABULARY_FOLDER = "vocabulary"
@@ -31,6 +31,7 @@ class HubFolder:
         repo: "organisation/repository".
         subfolder: "" or "subfolder/".
         revision: as given, and from the first file on the commit that it came of.
+        pinned: the files of which it is known what they hold; they are all its weights then.
 
     Raises:
         ValueError: `address` is no such address.
@@ -46,10 +47,10 @@ class HubFolder:
         self.address = address
         self.repo, self.subfolder = split_address(address)
         self.revision, self.cache_dir = revision, cache_dir
-        self._pinned: dict[str, Any] = {}
+        self.pinned: dict[str, PinnedFile] = {}
         published = find_published_preset(address)
         if published is not None and revision in (None, published.revision):
-            self.revision, self._pinned = published.revision, published.files
+            self.revision, self.pinned = published.revision, published.files
         elif published is not None:
             logger.info(
                 "%s at revision %s: the sha256 of its weights is known of revision %s alone, and "
@@ -66,7 +67,7 @@ class HubFolder:
             repo=self.repo,
             revision=self.revision,
             cache_dir=self.cache_dir,
-            expected=self._pinned.get(name),
+            expected=self.pinned.get(name),
             cached_only=cached_only,
         )
         # The cache keeps a file as snapshots/COMMIT/PATH: what follows comes of the same commit.

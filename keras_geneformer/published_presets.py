@@ -29,6 +29,7 @@ class PublishedPreset:
         subfolder: of the repository.
         revision: the commit that `files` are of.
         files: file names in the subfolder, to what they hold.
+        shape: its sizes, by the names that `GeneformerBackbone` has for them.
         vocabulary: "v1" or "v2".
         vocabulary_checksum: `GeneVocabulary.checksum` of it.
     """
@@ -38,6 +39,7 @@ class PublishedPreset:
     subfolder: str
     revision: str
     files: dict[str, PinnedFile]
+    shape: dict[str, int]
     vocabulary: str
     vocabulary_checksum: str
 
@@ -81,6 +83,7 @@ def published_presets() -> dict[str, PublishedPreset]:
                 file: PinnedFile(known["sha256"], known["bytes"])
                 for file, known in entry["files"].items()
             },
+            shape=entry["shape"],
             vocabulary=entry["vocabulary"],
             vocabulary_checksum=entry["vocabulary_checksum"],
         )

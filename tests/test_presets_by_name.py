@@ -16,6 +16,7 @@ from keras_geneformer import published_presets as presets
 from keras_geneformer.models.preset_source import preset_directory
 
 NAME, FOLDER = "geneformer_v1_10m", "Geneformer-V1-10M"
+SHAPE = {"num_layers": 3, "num_heads": 4, "hidden_dim": 32, "vocabulary_size": 25_426}
 NAMES = [NAME, "geneformer_v2_104m", "geneformer_v2_104m_clcancer", "geneformer_v2_316m"]
 
 
@@ -28,7 +29,7 @@ def hub(reference, dictionaries, tmp_path, monkeypatch):
     manifest = json.loads((presets.weights_folder() / presets.MANIFEST_FILE).read_text())
     weights = (repository / FOLDER / "model.safetensors").read_bytes()
     known = {"sha256": hashlib.sha256(weights).hexdigest(), "bytes": len(weights)}
-    manifest["presets"][NAME]["files"] = {"model.safetensors": known}
+    manifest["presets"][NAME] |= {"files": {"model.safetensors": known}, "shape": SHAPE}
     (tmp_path / presets.MANIFEST_FILE).write_text(json.dumps(manifest))
     monkeypatch.setattr(presets, "weights_folder", lambda: tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -113,28 +114,44 @@ def test_other_bytes_are_refused_until_they_are_fetched_again(hub, kind):
     assert (preset_directory(NAME) / "model.safetensors").read_bytes() == right
 
 
-def test_its_vocabulary_comes_of_its_name(hub, dictionaries):
-    expected = kg.GeneVocabulary.load(dictionaries / "V1").checksum
-    tokenizer = kg.RankValueTokenizer.from_preset(NAME)
-    assert tokenizer.vocabulary.checksum == expected
+def test_its_vocabulary_comes_of_its_name(hub):
+    expected = presets.published_presets()[NAME].vocabulary_checksum
+    assert kg.RankValueTokenizer.from_preset(NAME).vocabulary.checksum == expected
     address = f"hf://{hub_files.PUBLISHED_REPO}/{FOLDER}"
     assert kg.GeneVocabulary.load(address).checksum == expected
     assert not [name for _, name in hub.asked if name.startswith(FOLDER)]
 
 
+def test_a_mirror_cannot_put_a_preset_in_its_place(hub):
+    (hub.folder / "preset.json").write_text("{}")
+    (hub.folder / "model.weights.h5").write_bytes(b"others")
+    names = {path.name for path in preset_directory(NAME).iterdir()}
+    assert names == {"config.json", "model.safetensors"}
+
+
 @pytest.mark.tensors
-def test_a_model_of_that_name_refuses_cells_of_another_vocabulary(hub, dictionaries):
-    from keras_geneformer.models.presets import preset_vocabulary
+def test_a_model_of_that_name_refuses_cells_of_another_vocabulary(hub):
+    from keras_geneformer.testing import tiny_vocabulary
 
     model = kg.GeneformerMaskedLM.from_preset(NAME)
-    vocabulary = preset_vocabulary(NAME)
-    assert model.vocabulary_checksum == vocabulary.checksum
+    assert model.vocabulary_checksum == presets.published_presets()[NAME].vocabulary_checksum
     assert kg.GeneformerBackbone.from_preset(NAME, revision=OLD).vocabulary_checksum is None
-    own = kg.CellDataset([[5, 6, 7]], vocabulary=vocabulary)
-    assert kg.embed_cells(NAME, own).shape == (1, 32)
-    other = kg.CellDataset([[2, 6, 7, 3]], vocabulary=kg.GeneVocabulary.load(dictionaries / "V2"))
+    other = kg.CellDataset([[5, 6, 7]], vocabulary=tiny_vocabulary())
     with pytest.raises(ValueError, match="tokenized with another vocabulary"):
-        kg.embed_cells(NAME, other)
+        kg.embed_cells(model, other)
+
+
+def test_another_shape_than_the_published_one_is_refused(hub):
+    path = hub.folder / "config.json"
+    path.write_text(
+        path.read_text().replace('"num_attention_heads": 4', '"num_attention_heads": 2')
+    )
+    with pytest.raises(ValueError, match="came with") as caught:
+        kg.GeneformerMaskedLM.from_preset(NAME)
+    assert str(caught.value) == (
+        f"The config.json of {NAME} came with num_heads=2; expected 4. Delete it from the hub's "
+        "cache and download it again, and do not trust a mirror that gives it so."
+    )
 
 
 def test_a_package_without_its_manifest(tmp_path, monkeypatch):

@@ -53,6 +53,11 @@ def fetch_preset(preset: str, revision: str | None = None) -> Path:
         `fetch_preset("hf://ctheodoris/Geneformer/Geneformer-V1-10M")`
     """
     folder = HubFolder(preset, revision)
+    if folder.pinned:
+        # Nothing else is looked for: a mirror cannot put other weights in the place of these.
+        for name in folder.pinned:
+            folder.file(name)
+        return folder.file(CONFIG_FILE).parent
     names = (PRESET_FILE, CONFIG_FILE, ADAPTER_CONFIG_FILE)
     description = folder.first_of(*names)
     if description is None:

@@ -34,6 +34,7 @@ from keras_geneformer.models.quantized_presets import (
     quantize_like_saved,
     save_quantization,
 )
+from keras_geneformer.models.recognition import recognise
 from keras_geneformer.models.weights_check import check_weights
 from keras_geneformer.published_presets import find_published_preset
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
@@ -123,8 +124,7 @@ def load_preset(cls, preset, dtype=None, revision=None, **head_options):
         loaded = load_published(directory, dtype)
         published = find_published_preset(preset, revision)
         if published is not None:
-            backbone = loaded if isinstance(loaded, GeneformerBackbone) else loaded.backbone
-            backbone.vocabulary_checksum = published.vocabulary_checksum
+            recognise(getattr(loaded, "backbone", loaded), published)
     return with_head(cls, loaded, head_options)
 
 
