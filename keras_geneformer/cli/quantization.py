@@ -18,11 +18,11 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         _quantize,
         "a preset in fewer bits a weight",
         "Writes a preset that --model takes, with the vocabulary of the first. int8 is a quarter\n"
-        "of the size on every backend, at the same speed; int4 and gptq are smaller still and less\n"
-        "exact. openvino-int8 computes in int8 too, for `--backend openvino` alone; it is fast on\n"
+        "of the size on every backend, at no more speed; int4 and gptq are smaller still and less\n"
+        "exact. openvino-int8 computes in int8, too, for --backend openvino alone: it is fast on\n"
         "processors with int8 instructions. float8 is Keras's, for training: it makes nothing\n"
-        "smaller. gptq, float8 and openvino-int8 need cells, of which 32 are read. Where cells are\n"
-        "given, the embeddings of (at most 200 of) them are compared with those in float.",
+        "smaller. gptq, float8 and openvino-int8 need cells, and read 32 of them. Where cells are\n"
+        "given, the embeddings of 200 of them at most are compared with those in float.",
         "keras-geneformer --backend openvino quantize heart_cell_types --mode openvino-int8 "
         "--calibration heart.dataset --output heart_int8",
     )

@@ -39,8 +39,8 @@ def test_adapters_on_a_quantized_backbone_end_as_an_ordinary_preset(tmp_path):
     value.lora_kernel_b.assign(np.full((4, 32), 0.5))
     learned = keras.ops.convert_to_numpy(value.lora_kernel_a).sum(axis=1, keepdims=True) * 0.5
     message = (
-        "encoder_block_0/attention/key has an adapter or is quantized; a preset holds ordinary "
-        r"weights\. Call keras_geneformer\.merge_lora\(model\) first, or save the adapters alone"
+        f"{adapted} has an adapter; a preset holds ordinary weights"
+        r"\. Call keras_geneformer\.merge_lora\(model\) first, or save the adapters alone"
     )
     with pytest.raises(ValueError, match=message):
         model.save_to_preset(tmp_path / "early")
