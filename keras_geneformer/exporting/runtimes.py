@@ -25,8 +25,8 @@ def read_export(directory: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(directory) / DESCRIPTION_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no {DESCRIPTION_FILE} in {directory}. Expected a directory that export_model "
-            "wrote."
+            f"There is no {DESCRIPTION_FILE} in {directory}. Expected a directory that "
+            "export_model wrote."
         )
     description = json.loads(path.read_text())
     if description.get("version") != 1 or description.get("format") not in FORMATS:

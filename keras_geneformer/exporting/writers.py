@@ -50,11 +50,22 @@ def write_onnx_from_tensorflow(model: Any, output: str, path: Path) -> None:
 
 
 def write_onnx_from_torch(model: Any, output: str, path: Path) -> None:
-    """Write ONNX from the PyTorch backend, by its exporter; arguments as in `write_saved_model`."""
+    """Write ONNX from the PyTorch backend, by its exporter; arguments as in `write_saved_model`.
+
+    Raises:
+        ValueError: the model is a masked LM: taking hidden states at positions, PyTorch's exporter
+            makes constants of the number and length of the cells.
+    """
     import torch
 
     names = [tensor.name for tensor in model.inputs]
     outputs = list(model.output) if isinstance(model.output, dict) else [output]
+    if "mask_positions" in names:
+        raise ValueError(
+            "Received a masked LM to write as ONNX on the torch backend, whose exporter would fix "
+            "the number and length of the cells. Set KERAS_BACKEND=tensorflow, or give layer= for "
+            "its hidden states."
+        )
 
     class Positional(torch.nn.Module):
         def __init__(self) -> None:
@@ -65,23 +76,16 @@ def write_onnx_from_torch(model: Any, output: str, path: Path) -> None:
             given = self.model(dict(zip(names, tensors)), training=False)
             return tuple(given[name] for name in outputs) if isinstance(given, dict) else given
 
-    axes = {"batch": torch.export.Dim("batch"), "length": torch.export.Dim("length", min=2)}
-    masks = torch.export.Dim("masks", min=2)
-    shapes = tuple(
-        {0: axes["batch"], 1: masks if name == "mask_positions" else axes["length"]}
-        for name in names
-    )
-    device = next(iter(model.variables)).value.device
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     # No size is 1, nor equal to another: those the exporter would take for constants.
-    example = {"mask_positions": torch.zeros((2, 3), dtype=torch.int32, device=device)}
+    device = next(iter(model.variables)).value.device
     tokens = torch.ones((2, 8), dtype=torch.int32, device=device)
-    arguments = tuple(example.get(name, tokens) for name in names)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             Positional().eval(),
-            arguments,
+            (tokens,) * len(names),
             dynamo=True,
-            dynamic_shapes=(shapes,),
+            dynamic_shapes=((axes,) * len(names),),
             input_names=names,
             output_names=outputs,
             verbose=False,
@@ -103,9 +107,17 @@ def write_openvino(model: Any, output: str, path: Path) -> None:
     """Write OpenVINO's IR in float32, from the openvino backend or TensorFlow's.
 
     Arguments as in `write_saved_model`. The weights lie beside `path`, in a file of suffix `.bin`.
+
+    Raises:
+        ValueError: the model has several outputs, on the openvino backend.
     """
     import openvino as ov
 
+    if keras.config.backend() == "openvino" and isinstance(model.output, dict):
+        raise ValueError(
+            f"Received a model of several outputs ({', '.join(model.output)}) on the openvino "
+            "backend; expected one there. Set KERAS_BACKEND=tensorflow."
+        )
     if keras.config.backend() == "openvino":
         from keras_geneformer.data.openvino_forward import openvino_graph
 
