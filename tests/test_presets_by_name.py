@@ -122,6 +122,19 @@ def test_its_vocabulary_comes_of_its_name(hub):
     assert not [name for _, name in hub.asked if name.startswith(FOLDER)]
 
 
+def test_a_vocabulary_that_is_not_at_hand_is_said_to_be(monkeypatch, tmp_path, caplog):
+    from keras_geneformer.models.presets import preset_vocabulary
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert preset_vocabulary(NAME) is None
+    (message,) = caplog.messages
+    assert message.startswith(
+        f"The vocabulary of {NAME} is not at hand: geneformer/gene_dictionaries_30m/"
+        f"token_dictionary_gc30M.pkl of {hub_files.PUBLISHED_REPO} at revision "
+    )
+
+
 def test_a_mirror_cannot_put_a_preset_in_its_place(hub):
     (hub.folder / "preset.json").write_text("{}")
     (hub.folder / "model.weights.h5").write_bytes(b"others")

@@ -3,10 +3,7 @@
 import os
 from typing import Any
 
-from keras_geneformer.models.preset_format import is_preset
-from keras_geneformer.models.preset_source import preset_directory
-from keras_geneformer.models.presets import load_saved, preset_vocabulary
-from keras_geneformer.models.published import load_published
+from keras_geneformer.models.presets import load_whole, preset_vocabulary
 
 
 def model_of(model_or_preset: Any, vocabulary: Any = None) -> tuple[Any, Any]:
@@ -30,6 +27,5 @@ def model_of(model_or_preset: Any, vocabulary: Any = None) -> tuple[Any, Any]:
     """
     if not isinstance(model_or_preset, (str, os.PathLike)):
         return model_or_preset, vocabulary
-    directory = preset_directory(model_or_preset)
-    model = load_saved(directory) if is_preset(directory) else load_published(directory)
-    return model, preset_vocabulary(directory) if vocabulary is None else vocabulary
+    model = load_whole(model_or_preset)
+    return model, preset_vocabulary(model_or_preset) if vocabulary is None else vocabulary

@@ -117,6 +117,18 @@ def load_preset(cls, preset, dtype=None, revision=None, **head_options):
             f"{cls.__name__}.from_preset received {', '.join(unknown)}; it takes "
             f"{', '.join(sorted(HEAD_OPTIONS[cls] | {'dtype', 'revision'}))}."
         )
+    loaded = load_whole(preset, dtype, revision)
+    return with_head(cls, loaded, head_options)
+
+
+def load_whole(preset, dtype=None, revision=None):
+    """The model that a preset or a published checkpoint holds, of whatever class it is.
+
+    Args:
+        preset: whatever `from_preset` takes.
+        dtype: a Keras dtype or policy; as it was saved where None.
+        revision: of the hub.
+    """
     directory = preset_directory(preset, revision)
     if is_preset(directory):
         loaded = load_saved(directory, dtype)
@@ -125,7 +137,7 @@ def load_preset(cls, preset, dtype=None, revision=None, **head_options):
         published = find_published_preset(preset, revision)
         if published is not None:
             recognise(getattr(loaded, "backbone", loaded), published)
-    return with_head(cls, loaded, head_options)
+    return loaded
 
 
 def load_saved(directory, dtype=None):
@@ -164,14 +176,19 @@ def load_saved(directory, dtype=None):
 def preset_vocabulary(preset, revision=None):
     """The vocabulary kept in a preset, or of a published checkpoint; None where there is none.
 
+    That of a published checkpoint comes from the hub. Where it cannot, a warning says so.
+
     Raises:
         FileNotFoundError: the preset was saved with a vocabulary, which is gone.
         ValueError: the vocabulary is not the one the weights belong to.
-        ConnectionError: it is on the hub, which was not reached, and the cache has no copy.
     """
     published = find_published_preset(preset, revision)
     if published is not None:
-        return GeneVocabulary.load(published.vocabulary)
+        try:
+            return GeneVocabulary.load(published.vocabulary)
+        except ConnectionError as error:
+            logger.warning("The vocabulary of %s is not at hand: %s", published.name, error)
+            return None
     directory = preset_directory(preset, revision)
     if not is_preset(directory):
         return None
