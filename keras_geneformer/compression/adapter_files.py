@@ -138,7 +138,9 @@ def _save_peft(
         )
     adapters = {
         path: peft_files.PeftAdapter(
-            *(ops.convert_to_numpy(getattr(layer, name)) for name in ADAPTERS), layer.lora_alpha
+            ops.convert_to_numpy(layer.lora_kernel_a),
+            ops.convert_to_numpy(layer.lora_kernel_b),
+            layer.lora_alpha,
         )
         for path, layer in adapted.items()
     }

@@ -185,9 +185,8 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"{path} asks for {shown}, which is not understood here. Merge the adapters with peft "
             "(merge_and_unload), save the model and load that."
         )
-    alpha, base, task = (
-        config.get(k) for k in ("lora_alpha", "base_model_name_or_path", "task_type")
-    )
+    alpha: Any = config.get("lora_alpha")
+    base, task = config.get("base_model_name_or_path"), config.get("task_type")
     sound = type(alpha) in (int, float) and math.isfinite(alpha) and alpha > 0
     if not sound or not isinstance(base or "", str) or not isinstance(task or "", str):
         raise ValueError(

@@ -137,6 +137,22 @@ class GeneformerMultiTaskClassifier(TaskModel):
         outputs = dict(zip(self.tasks, (_scores(x, inputs, layers) for layers in heads)))
         return keras.Model(inputs, outputs, name="network")
 
+    def pool_as_published(self, on=True):
+        """Let `SharedAttentionPooling` pool padding, as the published package does, or no longer.
+
+        To be called before the model is compiled or predicts.
+
+        Raises:
+            ValueError: the model has another pooling.
+        """
+        if self.pooling != "shared_attention":
+            raise ValueError(
+                f"Received published={on} with pooling={self.pooling!r}; expected "
+                "'shared_attention'. Other poolings never pool padding."
+            )
+        self.get_layer(_SHARED_POOLING).published = bool(on)
+        self.published = bool(on)
+
     def joined_scores(self):
         """This model with one output: the scores of all tasks side by side, in their order."""
         scores = [self.get_layer(f"task_{n}_scores").output for n in range(len(self.tasks))]

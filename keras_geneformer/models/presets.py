@@ -65,7 +65,14 @@ HEAD_OPTIONS = {
         "task",
     },
     GeneformerGeneClassifier: {"num_classes", "classes", "head_layers", "head_dropout"},
-    GeneformerMultiTaskClassifier: {"tasks", "pooling", "head_layers", "head_dropout"},
+    GeneformerMultiTaskClassifier: {
+        "tasks",
+        "pooling",
+        "head_layers",
+        "head_dropout",
+        "pooler",
+        "published",
+    },
 }
 """Arguments of each head that `from_preset` takes."""
 
@@ -118,6 +125,9 @@ def load_preset(cls, preset, dtype=None, revision=None, **head_options):
             f"{', '.join(sorted(HEAD_OPTIONS[cls] | {'dtype', 'revision'}))}."
         )
     loaded = load_whole(preset, dtype, revision)
+    published = head_options.get("published")
+    if published is not None and getattr(loaded, "pooling", None) == "shared_attention":
+        loaded.pool_as_published(published)
     return with_head(cls, loaded, head_options)
 
 

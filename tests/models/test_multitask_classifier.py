@@ -104,6 +104,12 @@ def test_tasks_that_share_attention_pooling_as_published(classifier, cells, tmp_
     ours.save_to_preset(tmp_path / "preset")
     again = GeneformerMultiTaskClassifier.from_preset(tmp_path / "preset")
     assert again.get_config() == ours.get_config()
+    again = GeneformerMultiTaskClassifier.from_preset(tmp_path / "preset", published=True)
+    assert again.get_config() == ours.get_config() | {"published": True}
+    for task, scores in scores_of(again, cells).items():
+        np.testing.assert_allclose(scores, padded[task], atol=1e-5)
+    with pytest.raises(ValueError, match=r"^Received published=True with pooling='attention'; exp"):
+        classifier.pool_as_published()
 
 
 @pytest.mark.parametrize(
