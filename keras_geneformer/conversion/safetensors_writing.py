@@ -9,7 +9,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -88,16 +88,19 @@ def write_safetensors(path: Path, tensors: Tensors, read: Callable[[str], np.nda
     with open(path, "wb") as file:
         file.write(_header(tensors))
         for key in _in_file_order(tensors):
-            array = read(key)
-            received = tensor_of(array.dtype.name, array.shape)
-            if received != tensors[key]:
-                raise ValueError(
-                    f"{key}: received an array of {received.dtype} and shape {received.shape}; "
-                    f"expected {tensors[key].dtype} and {tensors[key].shape}."
-                )
-            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            # The buffer of an array of bfloat16 is not taken by files; its bytes are.
-            file.write(little.reshape(-1).view(np.uint8).data)
+            _write_tensor(file, key, tensors[key], read(key))
+
+
+def _write_tensor(file: BinaryIO, key: str, expected: Tensor, array: np.ndarray) -> None:
+    received = tensor_of(array.dtype.name, array.shape)
+    if received != expected:
+        raise ValueError(
+            f"{key}: received an array of {received.dtype} and shape {received.shape}; "
+            f"expected {expected.dtype} and {expected.shape}."
+        )
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    # The buffer of an array of bfloat16 is not taken by files; its bytes are.
+    file.write(little.reshape(-1).view(np.uint8).data)
 
 
 def write_checkpoint(

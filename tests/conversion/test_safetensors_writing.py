@@ -1,5 +1,6 @@
 import json
 import re
+import tracemalloc
 
 import ml_dtypes
 import numpy as np
@@ -87,6 +88,19 @@ def test_shards_are_those_of_the_library(arrays, tmp_path, limit):
         assert sorted(stored) == sorted(keys)
         for key, value in stored.items():
             np.testing.assert_array_equal(value, arrays[key])
+
+
+@pytest.mark.parametrize("limit", [None, 5_000_000])
+def test_one_tensor_in_memory_at_a_time(tmp_path, limit):
+    megabyte = tensor_of("float32", (500, 500))
+    tensors = {f"layer.{number}": megabyte for number in range(24)}
+    tracemalloc.start()
+    write_checkpoint(tmp_path, tensors, lambda key: np.ones((500, 500), "float32").T, limit)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The tensor, and its copy in the order of the file.
+    assert peak < 2.2 * megabyte.bytes
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) > 24 * megabyte.bytes
 
 
 def test_one_file_where_all_fit(arrays, tmp_path):

@@ -36,7 +36,6 @@ def damaged(converted, tmp_path):
     return shutil.copytree(converted[0] / "bert", tmp_path / "bert")
 
 
-@pytest.mark.tensors
 def test_there_and_back(source, converted):
     folder, there, back = converted
     for table, words in ((there, ("transformers", "ours")), (back, ("ours", "transformers"))):

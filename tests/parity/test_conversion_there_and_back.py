@@ -82,6 +82,8 @@ def test_bits_and_scores(config, tmp_path):
     assert torch.equal(scores(back), expected)
     assert expected.std() > 0.05
 
+    if config is FULL_V1:
+        return  # our scores of that shape: test_transformers_parity.py
     token_ids = np.arange(4, 40, dtype="int32")[None] % config["vocab_size"]
     inputs = {
         "token_ids": token_ids,
