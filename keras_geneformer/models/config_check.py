@@ -25,10 +25,10 @@ def check_config(model: str, config: Any, source: object) -> None:
             only be names, since Keras would build whatever else they describe.
 
     Example:
-        >>> check_config("GeneformerBackbone", {"vocabulary_size": "many"}, "preset.json")
+        >>> check_config("GeneformerBackbone", {"vocabulary_size": 30}, "preset.json")
         Traceback (most recent call last):
         ...
-        ValueError: preset.json has vocabulary_size='many' in its config; expected a whole ...
+        ValueError: preset.json has no num_layers in its config. Copy the preset again.
     """
     backbone = backbone_config(model, config, source)
     for name in (*_SIZES, *_BY_BLOCK):

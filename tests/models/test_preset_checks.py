@@ -198,18 +198,17 @@ def test_weights_are_counted_without_a_model():
     )
 
     tasks = {"a": ["x", "y"], "b": ["1", "2", "3"]}
-    pruned = tiny_backbone(num_heads=[2, 1, 3], intermediate_dim=[5, 6, 7], head_dim=4)
+    small = tiny_backbone(num_layers=1)
+    pruned = tiny_backbone(num_layers=2, num_heads=[2, 1], intermediate_dim=[5, 6], head_dim=4)
     for model in (
-        tiny_backbone(),
+        small,
         pruned,
-        GeneformerMaskedLM(tiny_backbone()),
+        GeneformerMaskedLM(small),
         GeneformerCellClassifier(pruned, classes=["a", "b"], pooling="mean", head_layers=2),
-        GeneformerGeneClassifier(tiny_backbone(), num_classes=2),
-        GeneformerMultiTaskClassifier(tiny_backbone(), tasks),
-        GeneformerMultiTaskClassifier(
-            tiny_backbone(), tasks, pooling="shared_attention", pooler=False
-        ),
-        GeneformerMultiTaskClassifier(tiny_backbone(), tasks, pooling="mean", head_layers=1),
+        GeneformerGeneClassifier(small, num_classes=2),
+        GeneformerMultiTaskClassifier(small, tasks),
+        GeneformerMultiTaskClassifier(small, tasks, pooling="shared_attention", pooler=False),
+        GeneformerMultiTaskClassifier(small, tasks, pooling="mean", head_layers=1),
     ):
         name, config = type(model).__name__, json.loads(json.dumps(model.get_config()))
         check_config(name, config, "here")
