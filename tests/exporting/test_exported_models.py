@@ -56,10 +56,9 @@ def test_each_runtime_gives_the_scores_of_keras(classifier, tmp_path, name):
     assert run(one)["scores"].shape == (1, 3)
 
 
-@pytest.mark.skipif(not WRITTEN, reason="this backend writes no format")
+@pytest.mark.skipif("saved_model" not in WRITTEN, reason="the same for every format")
 def test_padding_and_other_cells_change_nothing(tmp_path):
-    name = WRITTEN[0]
-    needs(name)
+    name = "saved_model"
     masked_lm = kg.GeneformerMaskedLM(tiny_backbone(num_layers=1, initializer_range=0.2))
     directory = kg.export_model(masked_lm, tmp_path / "exported", format=name, layer=0)
     written = read_export(directory)
