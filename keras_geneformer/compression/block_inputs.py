@@ -10,6 +10,7 @@ from keras import ops
 from keras_geneformer.compression.dense_layers import dense_layers
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.data.inference import inference_batches
+from keras_geneformer.data.openvino_forward import only_forward
 
 CALIBRATION_CELLS = 32
 """Cells that calibrate; more hardly change what comes out."""
@@ -83,7 +84,8 @@ def calibrate_blocks(
 
 def _run(block: Any, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
     tensors = ops.convert_to_tensor(x), ops.convert_to_tensor(mask)
-    return ops.convert_to_numpy(block(*tensors, training=False))
+    with only_forward():
+        return ops.convert_to_numpy(block(*tensors, training=False))
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def traced_graph(function, kinds):
     tensors = {
         name: OpenVINOKerasTensor(parameter.output(0)) for name, parameter in parameters.items()
     }
-    with _only_forward():
+    with only_forward():
         output = get_ov_output(function(tensors))
     return ov.Model([_result(output)], list(parameters.values()))
 
@@ -104,7 +104,7 @@ def compile_openvino_function(function):
 
         parameters = [opset.parameter([-1] * array.ndim, dtype=array.dtype) for array in arrays]
         tensors = (OpenVINOKerasTensor(parameter.output(0)) for parameter in parameters)
-        with _only_forward():
+        with only_forward():
             outputs = function(*tensors)
         several = isinstance(outputs, tuple)
         outputs = outputs if several else (outputs,)
@@ -161,7 +161,7 @@ def compile_graph(graph):
 
 
 @contextlib.contextmanager
-def _only_forward():
+def only_forward():
     """Keras warns that gradients of its own, as quantized layers have, are none here: none are."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`custom_gradient` for the openvino backend")
