@@ -4,8 +4,6 @@ from typing import Any
 
 from keras import ops
 
-from keras_geneformer.training.finetuning.losses import cross_entropy
-
 
 class DistillationObjective:
     """The loss of a student, as `objective(labels, outputs, weights)`.
@@ -47,7 +45,7 @@ class DistillationObjective:
                 outputs["teacher_scores"], outputs["scores"], weights, self._temperature
             )
         if self._hard:
-            loss = loss + self._hard * cross_entropy(labels, outputs["scores"], weights)
+            loss = loss + self._hard * _surprise(labels, outputs["scores"], weights)
         if self._hidden:
             loss = loss + self._hidden * misalignment(
                 outputs["teacher_states"], outputs["states"], outputs["counted"]
@@ -84,6 +82,13 @@ def misalignment(teacher: Any, student: Any, counted: Any) -> Any:
     """
     cosine = ops.sum(_unit(teacher) * _unit(student), axis=-1)
     return 1.0 - _mean(cosine, counted)
+
+
+def _surprise(labels: Any, scores: Any, weights: Any) -> Any:
+    """Mean cross-entropy in nats. `losses.cross_entropy` would hold a vocabulary's truth whole."""
+    log_probability = ops.log_softmax(ops.cast(scores, "float32"), axis=-1)
+    labels = ops.cast(labels, "int32")[..., None]
+    return -_mean(ops.take_along_axis(log_probability, labels, axis=-1)[..., 0], weights)
 
 
 def _unit(states: Any) -> Any:

@@ -1,6 +1,5 @@
 """What each head and unit of a model is worth to it, on calibration cells."""
 
-from functools import partial
 from typing import Any
 
 import keras
@@ -14,7 +13,7 @@ from keras_geneformer.models.backbone_of import backbone_of
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.training.finetuning.batches import TargetBatches
-from keras_geneformer.training.finetuning.finetuning_model import FinetuningModel
+from keras_geneformer.training.finetuning.finetuning_model import FinetuningModel, Objective
 from keras_geneformer.training.finetuning.losses import cross_entropy
 from keras_geneformer.training.loop import train
 from keras_geneformer.training.pretraining import default_bucket_count
@@ -100,6 +99,7 @@ def _measured(
         special = cells.special_tokens or dict(zip(_SPECIAL, backbone.special_token_ids))
         masking = Masking(backbone.vocabulary_size, special, seed=seed)
         return PretrainingModel(model), BatchSource(cells, masking=masking, **options)
+    objective: Objective = cross_entropy
     if criterion == "loss":
         if not isinstance(model, GeneformerCellClassifier) or model.task != "single-label":
             raise ValueError(
@@ -109,12 +109,12 @@ def _measured(
             )
         classes = _predicted(model, cells) if labels is None else labels
         targets = np.asarray(classes, dtype=np.int32)
-        network, objective = model.network(), partial(cross_entropy)
+        network = model.network()
     else:
         rng = np.random.default_rng(seed)
         targets = rng.choice([-1.0, 1.0], size=(len(cells), backbone.hidden_dim))
         targets = targets.astype(np.float32)
-        network, objective = _embedding(backbone), partial(_along)
+        network, objective = _embedding(backbone), _along
 
     def of_rows(rows: np.ndarray, token_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return targets[rows], np.ones(len(rows), dtype=np.float32)
