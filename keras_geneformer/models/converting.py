@@ -18,6 +18,7 @@ from keras_geneformer.models.presets import (
 )
 from keras_geneformer.models.published import load_published
 from keras_geneformer.models.published_export import export_to_transformers, nothing_is_replaced
+from keras_geneformer.models.recognition import recognise
 from keras_geneformer.models.verification import VerificationError, verify_checkpoint
 from keras_geneformer.published_presets import find_published_preset
 from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
@@ -151,7 +152,7 @@ def _load(source: Any, directory: Path, classes: Any, tasks: Any) -> Any:
         model = load_published(directory, classes=classes, tasks=tasks)
         known = find_published_preset(source)
         if known is not None:
-            backbone_of(model).vocabulary_checksum = known.vocabulary_checksum
+            recognise(backbone_of(model), known)
         return model
     if classes is not None or tasks is not None:
         raise ValueError(
