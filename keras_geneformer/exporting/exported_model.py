@@ -17,10 +17,8 @@ from keras_geneformer.exporting.formats import FORMATS, check_format, check_runt
 from keras_geneformer.exporting.runtimes import DESCRIPTION_FILE
 from keras_geneformer.exporting.verification import verify_export
 from keras_geneformer.models.backbone_of import backbone_of, model_in
-from keras_geneformer.models.preset_format import VOCABULARY_DIRECTORY, is_preset
-from keras_geneformer.models.preset_source import preset_directory
-from keras_geneformer.models.presets import load_saved, preset_vocabulary
-from keras_geneformer.models.published import load_published
+from keras_geneformer.models.preset_format import VOCABULARY_DIRECTORY
+from keras_geneformer.models.presets import load_whole, preset_vocabulary
 from keras_geneformer.tokenization.publishing import check_destination, publish_directory
 
 _WRITERS: dict[tuple[str, str], Callable[[Any, str, Path], None]] = {
@@ -117,9 +115,7 @@ def _model_and_vocabulary(model_or_preset: Any) -> tuple[Any, Any]:
     if not isinstance(model_or_preset, (str, os.PathLike)):
         backbone_of(model_or_preset)
         return model_or_preset, None
-    directory = preset_directory(model_or_preset)
-    model = load_saved(directory) if is_preset(directory) else load_published(directory)
-    return model, preset_vocabulary(directory)
+    return load_whole(model_or_preset), preset_vocabulary(model_or_preset)
 
 
 def _refuse_quantized(model: Any) -> None:
