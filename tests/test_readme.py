@@ -12,7 +12,7 @@ import pytest
 from keras_geneformer.cli import main
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-CHECKPOINT = "hf://ctheodoris/Geneformer/Geneformer-V1-10M"
+CHECKPOINT = "--model geneformer_v1_10m"
 
 
 def blocks(language):
@@ -46,7 +46,8 @@ def test_shell_examples_run(folder, reference, dictionaries):
     examples = [block for block in blocks("") if "keras-geneformer tokenize" in block]
     assert len(examples) == 2
     text = "".join(examples).replace("--vocabulary v1", f"--vocabulary {dictionaries / 'V1'}")
-    text = text.replace(CHECKPOINT, str(reference / "checkpoints" / "tiny-v1"))
+    assert CHECKPOINT in text
+    text = text.replace(CHECKPOINT, f"--model {reference / 'checkpoints' / 'tiny-v1'}")
     for line in text.splitlines():
         program, *arguments = shlex.split(line)
         assert program == "keras-geneformer"
