@@ -160,7 +160,7 @@ def read_json(path: Path, said_by: str) -> Any:
         )
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{said_by} is not valid JSON ({error}). Download it again") from error
 
 

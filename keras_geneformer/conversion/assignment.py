@@ -106,8 +106,12 @@ def _to_numpy(variable: Any) -> np.ndarray:
 
 
 def _refuse_untied(tensors: Mapping[str, np.ndarray]) -> None:
+    shapes = shapes_of(tensors)
     for copy, key in TIED_KEYS.items():
-        if copy in tensors and key in tensors and not np.array_equal(tensors[copy], tensors[key]):
+        if copy not in shapes or key not in shapes:
+            continue
+        # A copy of another shape is not read: it may be made to fill the memory.
+        if shapes[copy] != shapes[key] or not np.array_equal(tensors[copy], tensors[key]):
             raise ValueError(
                 f"The checkpoint's {copy} differs from {key}; Geneformer ties them. This model was "
                 "trained untied and cannot be loaded."

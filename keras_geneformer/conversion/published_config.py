@@ -207,7 +207,7 @@ def task_of(config: dict[str, Any]) -> str:
     if problem is None:
         return "single-label"
     tasks = {theirs: ours for ours, theirs in PROBLEM_TYPES.items()}
-    if problem not in tasks:
+    if not isinstance(problem, str) or problem not in tasks:
         raise ValueError(
             f"config.json: received problem_type {problem!r}; expected {', '.join(tasks)} or null."
         )

@@ -1,5 +1,6 @@
 """A model from adapters that the `peft` package saved, and the base beside which they stand."""
 
+import os
 from pathlib import Path
 
 from keras_geneformer.compression.adapter_files import load_adapters
@@ -37,7 +38,7 @@ def load_adapted(directory, load, dtype=None):
     directory = Path(directory)
     adapters = read_peft(directory)
     named = [directory / adapters.base, Path(adapters.base)] if adapters.base else []
-    base = next((path for path in named if path.is_dir() and not holds_adapters(path)), None)
+    base = next((path for path in named if os.path.isdir(path) and not holds_adapters(path)), None)
     if base is None:
         raise ValueError(
             f"The adapters in {directory} stand beside {adapters.base!r}, which is no directory of "

@@ -7,6 +7,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _MEMBERS = {_CONFIG, "metadata.json", WEIGHTS_FILE}
 _MOST_JSON = 32 * 2**20
 _MOST_EXPANSION = 20
 _ENCRYPTED = 1
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PACKAGE = "keras_geneformer"
 
 
@@ -68,7 +70,7 @@ def _unpacked(path: str, size: int, modified: int) -> Path:
             weights = directory / WEIGHTS_FILE
             with archive.open(WEIGHTS_FILE) as source, weights.open("wb") as target:
                 shutil.copyfileobj(source, target, 2**20)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(
             f"{path} cannot be read as a file of Keras ({error}). It is truncated, or no such "
             "file: copy or download it again."
@@ -90,10 +92,11 @@ def _check_members(archive: zipfile.ZipFile, path: str) -> None:
             "Nothing was unpacked."
         )
     for member in members:
-        if stat.S_ISLNK(member.external_attr >> 16) or member.flag_bits & _ENCRYPTED:
+        plain = member.compress_type in _COMPRESSIONS and not member.flag_bits & _ENCRYPTED
+        if stat.S_ISLNK(member.external_attr >> 16) or not plain:
             raise ValueError(
-                f"{path} holds {member.filename} as a link or encrypted; expected a file. Nothing "
-                "was unpacked."
+                f"{path} holds {member.filename} as a link, encrypted or compressed in another way "
+                "than Keras does; expected a file. Nothing was unpacked."
             )
         most = _MOST_EXPANSION * member.compress_size
         if member.filename != WEIGHTS_FILE:
@@ -110,7 +113,7 @@ def _description(archive: zipfile.ZipFile, path: str) -> dict[str, Any]:
     """What preset.json would say of the model."""
     try:
         config = json.loads(archive.read(_CONFIG))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{_CONFIG} of {path} is not valid JSON ({error}).") from error
     name = config.get("class_name") if isinstance(config, dict) else None
     if name not in MODELS or config.get("registered_name") != f"{_PACKAGE}>{name}":

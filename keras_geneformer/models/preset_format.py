@@ -40,7 +40,7 @@ def read_description(directory):
     path = Path(directory) / PRESET_FILE
     try:
         description = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Copy the preset again.") from error
     if not isinstance(description, dict):
         raise ValueError(

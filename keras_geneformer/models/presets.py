@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -170,11 +171,13 @@ def load_saved(directory, dtype=None):
     check_quantization(quantization, directory, dtype)
     config = description["config"]
     check_config(description["model"], config, directory / PRESET_FILE)
-    weights_implied = parameter_count(description["model"], config)
+    with _readable_config(directory):
+        weights_implied = parameter_count(description["model"], config)
     check_weights(weights, weights_implied, quantized="quantization" in description)
     if dtype is not None:
         _backbone_config(config)["dtype"] = dtype
-    model = MODEL_CLASSES[description["model"]].from_config(config)
+    with _readable_config(directory):
+        model = MODEL_CLASSES[description["model"]].from_config(config)
     quantize_like_saved(model, quantization)
     model.load_weights(weights)
     load_graphs(model, quantization, directory)
@@ -236,6 +239,18 @@ def with_head(cls, loaded, head_options):
         " with another head" if isinstance(loaded, cls) else "",
     )
     return cls(backbone, **head_options)
+
+
+@contextmanager
+def _readable_config(directory):
+    """An entry of another type, or one that no constructor takes, is the preset's fault."""
+    try:
+        yield
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"{directory / PRESET_FILE} has a config that describes no model ({error}). It is "
+            "damaged, or comes from a newer keras_geneformer: copy the preset again, or upgrade."
+        ) from error
 
 
 def _save_weights(model, path):

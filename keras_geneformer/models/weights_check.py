@@ -9,6 +9,9 @@ LEAST_BYTES = 1.9
 LEAST_QUANTIZED_BYTES = 0.45
 """Bytes a weight of a quantized model: half a byte in int4."""
 
+DEEPEST = 100
+"""Groups within groups; Keras has a few for each layer within a layer."""
+
 
 def check_weights(path: str | os.PathLike[str], weights: int, quantized: bool = False) -> None:
     """Raise where an HDF5 file of weights is not a plain one of that many weights.
@@ -23,9 +26,9 @@ def check_weights(path: str | os.PathLike[str], weights: int, quantized: bool = 
         quantized: whether they may be packed into fewer bytes.
 
     Raises:
-        ValueError: the file is no HDF5; holds links, arrays kept elsewhere, compressed or in
-            pieces, or of other than numbers; declares more than it holds; or has too few bytes for
-            the weights.
+        ValueError: the file is no HDF5; holds links, one thing in two places, arrays kept
+            elsewhere, compressed or in pieces, or of other than numbers; declares more than it
+            holds; or has too few bytes for the weights.
     """
     import h5py
 
@@ -33,7 +36,7 @@ def check_weights(path: str | os.PathLike[str], weights: int, quantized: bool = 
     size = path.stat().st_size
     try:
         with h5py.File(path, "r") as file:
-            declared = _declared_bytes(file, path)
+            declared = _declared_bytes(file, path, set())
     except OSError as error:
         raise ValueError(
             f"{path} cannot be read as HDF5 ({error}). It is truncated or no file of weights: "
@@ -53,21 +56,32 @@ def check_weights(path: str | os.PathLike[str], weights: int, quantized: bool = 
         )
 
 
-def _declared_bytes(group: Any, path: Path) -> int:
+def _declared_bytes(group: Any, path: Path, seen: set[int]) -> int:
     """The bytes of all arrays below a group; refuses whatever Keras does not write.
 
-    Groups are gone through by hand, since h5py's own walk passes over links in silence.
+    Groups are gone through by hand, since h5py's own walk passes over links in silence. What stands
+    in two places is refused: a group within itself has no end, and forty groups that each hold the
+    next twice have a million million places.
+
+    Args:
+        seen: addresses in the file of what was met.
     """
     import h5py
 
     total = 0
+    if group.name.count("/") > DEEPEST:
+        _refuse(path, group, "", f"groups more than {DEEPEST} deep")
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             _refuse(path, group, name, f"a link ({type(link).__name__})")
         item = group[name]
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen:
+            _refuse(path, group, name, "what stands elsewhere in it too")
+        seen.add(address)
         if isinstance(item, h5py.Group):
-            total += _declared_bytes(item, path)
+            total += _declared_bytes(item, path, seen)
         elif isinstance(item, h5py.Dataset):
             total += _array_bytes(item, path, group, name)
         else:

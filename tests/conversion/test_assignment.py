@@ -80,8 +80,9 @@ def test_copies_and_buffers_are_left_out(tensors, variables):
         np.testing.assert_array_equal(value, tensors[key])
 
 
-def test_untied_decoder(tensors, variables):
-    given = tensors | {"cls.predictions.decoder.weight": tensors[WORDS] + 1}
+@pytest.mark.parametrize("change", [1, np.zeros((2, 1, 1), "float32")])
+def test_untied_decoder(tensors, variables, change):
+    given = tensors | {"cls.predictions.decoder.weight": tensors[WORDS] + change}
     message = (
         f"The checkpoint's cls.predictions.decoder.weight differs from {WORDS}; Geneformer ties "
         "them. This model was trained untied and cannot be loaded."

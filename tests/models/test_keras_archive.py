@@ -131,7 +131,7 @@ def test_members_that_are_missing_double_or_links(tmp_path):
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(link, "/etc/passwd")
-    refused(r"holds metadata\.json as a link or encrypted; expected a file\. Nothing was unp", path)
+    refused(r"holds metadata\.json as a link, encrypted or compressed in another way than ", path)
 
 
 def test_what_would_unpack_to_far_more_than_it_holds(tmp_path):
@@ -196,3 +196,18 @@ def test_a_configuration_that_is_none(tmp_path):
     refused(r"^config\.json of .* is not valid JSON", path)
     path = write(tmp_path / "y.keras", config_of() | {"config": {}})
     refused(r"describes no backbone", path)
+
+
+def test_a_member_that_is_damaged(tmp_path):
+    path = write(tmp_path / "x.keras", compression=zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("model.weights.h5").header_offset + 1000
+    content[start : start + 500] = b"\xff" * 500
+    path.write_bytes(content)
+    refused(r"cannot be read as a file of Keras \(.*\)\. It is truncated, or no such file", path)
+
+
+def test_compressed_in_another_way(tmp_path):
+    path = write(tmp_path / "x.keras", compression=zipfile.ZIP_BZIP2)
+    refused(r"as a link, encrypted or compressed in another way than Keras does", path)

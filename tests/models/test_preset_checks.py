@@ -79,6 +79,10 @@ def _array_of_references(file, path):
     file.create_dataset("layers/x", (2,), h5py.ref_dtype)
 
 
+def _group_within_itself(file, path):
+    file["layers/x"] = file["layers"]
+
+
 def _type(file, path):
     file["layers/x"] = np.dtype("float32")
 
@@ -93,6 +97,7 @@ def _type(file, path):
         (_compressed_array, "an array in pieces, as compressed ones are"),
         (_array_of_text, "an array of object, which are no numbers"),
         (_array_of_references, "an array of object, which are no numbers"),
+        (_group_within_itself, "what stands elsewhere in it too"),
         (_type, "a Datatype"),
     ],
 )
@@ -104,6 +109,22 @@ def test_what_keras_does_not_write(weights, add, found):
         r"arrays\. Do not trust where it came from\."
     )
     refused(message, check_weights, weights, WEIGHTS)
+
+
+def test_groups_whose_walk_would_not_end(weights):
+    with h5py.File(weights, "a") as file:
+        last = file.create_group("x0")
+        for number in range(1, 60):
+            group = file.create_group(f"x{number}")
+            group["one"] = group["other"] = last
+            last = group
+    refused(r".* holds what stands elsewhere in it too .*", check_weights, weights, WEIGHTS)
+
+
+def test_groups_deeper_than_python_counts(weights):
+    with h5py.File(weights, "a") as file:
+        file.create_group("/".join(["x"] * 2000))
+    refused(r".* holds groups more than 100 deep .*", check_weights, weights, WEIGHTS)
 
 
 @pytest.mark.parametrize("kept", [0, 100, 3_000_000])
@@ -237,3 +258,23 @@ def test_absurd_sizes_are_refused_before_anything_is_built(tmp_path, monkeypatch
     monkeypatch.setattr(GeneformerBackbone, "__init__", None)  # nothing can be built
     message = r".*model\.weights\.h5 holds 6,566,056 bytes of weights; the configuration besi.*"
     refused(message, GeneformerMaskedLM.from_preset, preset)
+
+
+@pytest.mark.parametrize("change", [{"dropout": None}, {"rings": 1}])
+def test_entries_that_no_constructor_takes(tmp_path, change):
+    from keras_geneformer import GeneformerMaskedLM
+
+    preset = shutil.copytree(local_directory("geneformer_mini"), tmp_path / "preset")
+    description = json.loads((preset / "preset.json").read_text())
+    description["config"]["backbone"]["config"] |= change
+    (preset / "preset.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"preset\.json has a config that describes no model"):
+        GeneformerMaskedLM.from_preset(preset)
+
+
+def test_a_description_deeper_than_python_counts(tmp_path):
+    from keras_geneformer import GeneformerMaskedLM
+
+    preset = shutil.copytree(local_directory("geneformer_mini"), tmp_path / "preset")
+    (preset / "preset.json").write_text("[" * 100_000)
+    refused(r".*preset\.json is not valid JSON .*", GeneformerMaskedLM.from_preset, preset)
