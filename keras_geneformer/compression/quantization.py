@@ -72,9 +72,9 @@ def quantize(model: Any, mode: str, calibration: Any = None, seed: int = 0) -> A
         The model.
 
     Raises:
-        ValueError: no such mode; cells are missing, or given where they change nothing, or not of
-            this model; the model is quantized or has adapters; or another backend than openvino
-            for `"openvino-int8"`.
+        ValueError: no such mode, or no model; cells are missing, or given where they change
+            nothing, or not of this model; the model is quantized or has adapters; or another
+            backend than openvino for `"openvino-int8"`.
         ImportError: NNCF is missing for `"openvino-int8"`, or Keras is too old.
 
     Example:
@@ -85,6 +85,11 @@ def quantize(model: Any, mode: str, calibration: Any = None, seed: int = 0) -> A
     """
     if mode not in MODES:
         raise ValueError(f"Received mode={mode!r}; expected one of {', '.join(map(repr, MODES))}.")
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"Received a {type(model).__name__} as the model; expected a model, which is changed "
+            "in place: load a preset first (from_preset), or quantize it by the command line."
+        )
     check_keras()
     if mode in CALIBRATED and calibration is None:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_geneformer.compression.quantized_layers import is_quantized
+
 
 class PresetModel(keras.Model):
     """A Keras model that loads from, and saves to, a preset."""
@@ -48,6 +50,28 @@ class PresetModel(keras.Model):
         from keras_geneformer.models.presets import save_preset
 
         save_preset(self, directory, vocabulary)
+
+    def save(self, filepath, *arguments, **options):
+        """Write a file of Keras, `"model.keras"`: see `keras.Model.save`.
+
+        Raises:
+            ValueError: the model is quantized, which such a file does not bring back.
+        """
+        self._refuse_where_quantized("saved as a file of Keras")
+        super().save(filepath, *arguments, **options)
+
+    def __reduce__(self):
+        """For pickle and `copy.deepcopy`, which go by way of such a file."""
+        self._refuse_where_quantized("copied or pickled")
+        return super().__reduce__()
+
+    def _refuse_where_quantized(self, purpose):
+        if is_quantized(self):
+            raise ValueError(
+                f"The {type(self).__name__} {self.name!r} is quantized and cannot be {purpose}: "
+                "Keras would not load it again. Write it with save_to_preset(directory), and load "
+                "that with from_preset."
+            )
 
 
 class TaskModel(PresetModel):

@@ -1,5 +1,6 @@
 """Presets of quantized models: what is on disk, and what is refused."""
 
+import copy
 import json
 import re
 
@@ -141,3 +142,18 @@ def test_the_command_line_quantizes_and_says_what_it_cost(saved, tmp_path, capsy
     given[3] = str(tmp_path / "notes")
     assert main([*given, "--mode", "int8"]) == 2
     assert "holds something else" in capsys.readouterr().err
+
+
+def test_what_keras_would_not_load_again_is_not_written(saved, tmp_path):
+    model, _ = saved
+    message = r"^The GeneformerCellClassifier .* is quantized and cannot be {}: Keras would not lo"
+    with pytest.raises(ValueError, match=message.format("saved as a file of Keras")):
+        model.save(tmp_path / "x.keras")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=message.format("copied or pickled")):
+        copy.deepcopy(model)
+
+
+def test_a_name_is_not_quantized(saved):
+    with pytest.raises(ValueError, match=r"^Received a str as the model; expected a model, which"):
+        kg.quantize(str(saved[1] / "float"), "int8")

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from keras_geneformer.compression.lora import adapted_layers
+from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
@@ -40,12 +42,18 @@ def check_parts(temperature: float, soft: float, hard: float | None, hidden: flo
 
 
 def check_teacher(teacher: Any, label_key: str | None) -> None:
-    """Refuse a teacher that gives no scores of genes or classes, and labels it cannot use."""
+    """Refuse a teacher without scores of genes or classes or exact weights, and unusable labels."""
     cells = isinstance(teacher, GeneformerCellClassifier) and teacher.task == "single-label"
     if not cells and not isinstance(teacher, GeneformerMaskedLM):
         raise ValueError(
             f"Received a {type(teacher).__name__} as the teacher; expected a GeneformerMaskedLM, "
             "or a GeneformerCellClassifier of single labels."
+        )
+    refuse_quantized(teacher, "a teacher, whose weights the student begins with")
+    if adapted_layers(teacher):
+        raise ValueError(
+            f"The {type(teacher).__name__} {teacher.name!r} has adapters. Call "
+            "keras_geneformer.merge_lora(model) before it teaches."
         )
     if label_key is not None and not cells:
         raise ValueError(

@@ -98,7 +98,8 @@ def distill(
 
     Raises:
         ValueError: a teacher that is neither, a student of another vocabulary, both or neither of
-            `layers` and `student`, an option out of range, or cells of another vocabulary.
+            `layers` and `student`, an option out of range, or cells of another vocabulary; or a
+            teacher that is quantized or has adapters.
         FileExistsError: `output` holds something that is not a preset.
         FloatingPointError: the loss is no longer finite.
 

@@ -11,7 +11,10 @@ from keras_geneformer import (
     GeneformerCellClassifier,
     GeneformerGeneClassifier,
     GeneformerMaskedLM,
+    add_lora,
     distill,
+    merge_lora,
+    quantize,
 )
 from keras_geneformer.testing import synthetic_dataset, tiny_backbone, tiny_vocabulary
 from keras_geneformer.training.distilling.students import chosen_blocks, shallower
@@ -135,3 +138,14 @@ def test_a_teacher_without_scores_and_a_setting_of_others_are_refused():
         distill(genes, synthetic_dataset(6), layers=1)
     with pytest.raises(ValueError, match=r"^There is no setting 'loss' of a student; "):
         distill(teacher(), synthetic_dataset(6), layers=1, loss="focal")
+
+
+def test_a_teacher_without_its_own_weights_is_refused():
+    large = teacher()
+    add_lora(large, rank=2)
+    with pytest.raises(ValueError, match=r"^The GeneformerCellClassifier .* has adapters\. Call "):
+        distill(large, synthetic_dataset(6), layers=1)
+    merge_lora(large)
+    quantize(large, "int8")
+    with pytest.raises(ValueError, match=r"is quantized and cannot be a teacher, whose weights "):
+        distill(large, synthetic_dataset(6), layers=1)
