@@ -110,3 +110,20 @@ def test_keras_hub_is_loaded_at_its_first_use_and_named_where_it_is_missing():
         "it with `pip install 'keras_geneformer[hub]'`; the models of keras_geneformer itself "
         "need none of it."
     )
+
+
+def test_masked_batches_of_the_package_train_it():
+    from keras_geneformer.data.batch_source import BatchSource
+    from keras_geneformer.data.masking import Masking
+    from keras_geneformer.data.tensorflow_batches import tensorflow_batches
+
+    keras.utils.set_random_seed(1)
+    hub = kg.keras_hub.GeneformerMaskedLM.from_geneformer(tiny_backbone(num_layers=1))
+    hub.compile(optimizer=keras.optimizers.Adam(0.01), loss=hub.loss)
+    cells = synthetic_dataset(6)
+    masking = Masking(hub.backbone.vocabulary_size, cells.special_tokens, seed=0)
+    batches = BatchSource(cells, batch_size=3, masking=masking, bucket_count=1)
+    before = of(hub, BATCH)
+    history = hub.fit(tensorflow_batches(batches), verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+    assert np.abs(of(hub, BATCH) - before).max() > 1e-4
