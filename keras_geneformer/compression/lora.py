@@ -80,6 +80,21 @@ def adapted_layers(model: Any) -> dict[str, Any]:
     return {path: layer for path, layer in layers.items() if layer.lora_enabled}
 
 
+def refuse_adapters(model: Any, purpose: str) -> None:
+    """Raise a ValueError where a model has adapters that are not merged.
+
+    Args:
+        model: a Keras layer or model.
+        purpose: what cannot be done with it, as in "copied".
+    """
+    adapted = next(iter(adapted_layers(model)), None)
+    if adapted is not None:
+        raise ValueError(
+            f"The {type(model).__name__} {model.name!r} has adapters ({adapted}) and cannot be "
+            f"{purpose}. Call keras_geneformer.merge_lora(model) first."
+        )
+
+
 def thaw(layer: Any) -> None:
     """Let a layer or model learn; where it has adapters, these alone.
 
@@ -123,8 +138,8 @@ def merge_lora(model: Any) -> None:
     """Fold the adapters into the kernels, and let everything learn again.
 
     The model then has the variables it had without adapters, and gives what it gave with them, to
-    rounding. Layers that were quantized (`quantize_backbone`), adapters or not, are float again:
-    they hold what their rounded kernels stood for, with the adapters added at full precision.
+    rounding. Layers that were quantized (`quantize`), adapters or not, are float again: they hold
+    what their rounded kernels stood for, with the adapters added at full precision.
 
     Args:
         model: a Keras layer or model; it is changed in place. A step that was compiled before must

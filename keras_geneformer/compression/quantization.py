@@ -62,7 +62,10 @@ def quantize(model: Any, mode: str, calibration: Any = None, seed: int = 0) -> A
 
     Args:
         model: a `GeneformerBackbone` or a model that stands on one, in float and without adapters;
-            it is changed in place. What was compiled from it before must be compiled again.
+            it is changed in place. What was compiled from it before must be compiled again; and
+            other models of its layers that have predicted (a classifier on a backbone that is given
+            alone, a `hidden_state_model`) must be made anew: TensorFlow goes on with the old
+            weights there.
         mode: one of those above.
         calibration: a `CellDataset` for the last three, of the kind that the model is for; 32 of
             its cells are read.

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from keras_geneformer.compression.lora import refuse_adapters
 from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.models.backbone import GeneformerBackbone
 
@@ -35,9 +36,10 @@ def copy_backbone(backbone: GeneformerBackbone) -> GeneformerBackbone:
     """A backbone of the same configuration and weights that can be trained without the first.
 
     Raises:
-        ValueError: the backbone is quantized.
+        ValueError: the backbone is quantized or has adapters.
     """
     refuse_quantized(backbone, "trained")
+    refuse_adapters(backbone, "copied to be trained")
     copy = type(backbone).from_config(backbone.get_config())
     copy.set_weights(backbone.get_weights())
     return copy
@@ -55,7 +57,7 @@ def model_in(model: Any, dtype: str | None) -> Any:
         The model itself where it computes so, else a copy.
 
     Raises:
-        ValueError: another dtype, or a model that is quantized.
+        ValueError: another dtype, or a model that is quantized or has adapters.
 
     Example:
         >>> from keras_geneformer.testing import tiny_backbone
@@ -70,6 +72,7 @@ def model_in(model: Any, dtype: str | None) -> Any:
     if backbone_of(model).compute_dtype == dtype:
         return model
     refuse_quantized(model, f"made to compute in {dtype}")
+    refuse_adapters(model, f"made to compute in {dtype}")
     config = model.get_config()
     part = config["backbone"]["config"] if "backbone" in config else config
     part["dtype"] = policies[dtype]

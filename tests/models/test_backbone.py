@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_geneformer.compression.lora import add_lora, merge_lora
 from keras_geneformer.models.backbone import GeneformerBackbone
-from keras_geneformer.models.backbone_of import backbone_of, copy_backbone
+from keras_geneformer.models.backbone_of import backbone_of, copy_backbone, model_in
 from keras_geneformer.models.masked_lm import GeneformerMaskedLM
 from keras_geneformer.testing import tiny_backbone, tiny_vocabulary
 
@@ -131,3 +132,15 @@ def test_backbone_of(backbone):
     )
     with pytest.raises(ValueError, match=message):
         backbone_of(keras.Sequential())
+
+
+def test_a_model_with_adapters_is_copied_when_they_are_merged():
+    backbone = tiny_backbone(num_layers=1)
+    add_lora(backbone, rank=2)
+    message = r"has adapters \(encoder_block_0/attention/query\) and cannot be {}\. Call keras_gene"
+    with pytest.raises(ValueError, match=message.format("copied to be trained")):
+        copy_backbone(backbone)
+    with pytest.raises(ValueError, match=message.format("made to compute in bfloat16")):
+        model_in(backbone, "bfloat16")
+    merge_lora(backbone)
+    assert copy_backbone(backbone).count_params() == backbone.count_params()

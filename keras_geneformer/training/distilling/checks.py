@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from keras_geneformer.compression.lora import adapted_layers
+from keras_geneformer.compression.lora import refuse_adapters
 from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
@@ -50,11 +50,7 @@ def check_teacher(teacher: Any, label_key: str | None) -> None:
             "or a GeneformerCellClassifier of single labels."
         )
     refuse_quantized(teacher, "a teacher, whose weights the student begins with")
-    if adapted_layers(teacher):
-        raise ValueError(
-            f"The {type(teacher).__name__} {teacher.name!r} has adapters. Call "
-            "keras_geneformer.merge_lora(model) before it teaches."
-        )
+    refuse_adapters(teacher, "a teacher")
     if label_key is not None and not cells:
         raise ValueError(
             f"Received label_key={label_key!r} for a masked LM, which learns from genes: leave it "
