@@ -27,7 +27,8 @@ def assign_checkpoint(
 
     Raises:
         ValueError: a key is missing or left over, a shape differs, a variable is left without a
-            tensor, or a repeated tensor differs from its first copy. Nothing is assigned then.
+            tensor, a tensor is not of floats, or a repeated tensor differs from its first copy.
+            Nothing is assigned then.
     """
     rows = list(rows)
     variables_by_path = {variable.path: variable for variable in variables}
@@ -39,6 +40,7 @@ def assign_checkpoint(
         {row.key: expected[row.key][:: -1 if row.transposed else 1] for row in rows},
         unused,
     )
+    _refuse_other_dtypes(tensors, rows)
     _refuse_untied(tensors)
     for row in rows:
         value = tensors[row.key]
@@ -103,6 +105,20 @@ def _to_numpy(variable: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     return np.asarray(value)
+
+
+def _refuse_other_dtypes(tensors: Mapping[str, np.ndarray], rows: Iterable[Row]) -> None:
+    """Whole numbers are weights that were rounded, whose scales are not known here."""
+    for row in rows:
+        if isinstance(tensors, CheckpointTensors):
+            dtype = tensors.dtypes[row.key]
+        else:
+            dtype = str(tensors[row.key].dtype)
+        if "float" not in dtype:
+            raise ValueError(
+                f"The checkpoint's {row.key} has dtype {dtype}; expected floats. It may be "
+                "quantized: take the checkpoint that it was made from."
+            )
 
 
 def _refuse_untied(tensors: Mapping[str, np.ndarray]) -> None:

@@ -34,7 +34,7 @@ class CheckpointTensors(Mapping[str, np.ndarray]):
         places: for each key its file, and the key by which the file knows it.
 
     Attributes:
-        shapes: key to shape, known without reading a tensor.
+        shapes, dtypes: key to shape and to name of dtype, known without reading a tensor.
         files: paths of the files.
 
     Example:
@@ -50,6 +50,7 @@ class CheckpointTensors(Mapping[str, np.ndarray]):
     def __init__(self, places: Mapping[str, tuple[_TensorFile, str]]):
         self._places = dict(places)
         self.shapes: Shapes = {key: file.kinds[name].shape for key, (file, name) in places.items()}
+        self.dtypes = {key: file.kinds[name].dtype for key, (file, name) in places.items()}
         self.files = sorted({file.path for file, _ in places.values()})
 
     def __getitem__(self, key: str) -> np.ndarray:

@@ -103,7 +103,8 @@ def _refuse_wrong_values(path: Path, config: dict[str, Any]) -> None:
         if key in config and (type(config[key]) is not int or config[key] < 1):
             refuse(key, "a whole number of at least 1")
     for key in _RATES:
-        if config.get(key) is not None and not _is_number(config[key], 0, 1):
+        unsaid = key == "classifier_dropout" and config.get(key) is None
+        if key in config and not unsaid and not _is_number(config[key], 0, 1):
             refuse(key, "a rate of at least 0 and below 1")
     for key in ("layer_norm_eps", "initializer_range"):
         if key in config and not _is_number(config[key], 0, math.inf):

@@ -133,3 +133,11 @@ def test_a_variable_the_table_does_not_know(tensors, variables):
         assign_checkpoint(tensors, variables, ROWS)
     with pytest.raises(ValueError, match=message):
         export_checkpoint(variables, ROWS)
+
+
+def test_rounded_weights(tensors, variables):
+    message = (
+        f"The checkpoint's {WORDS} has dtype int8; expected floats. It may be quantized: take the "
+        "checkpoint that it was made from."
+    )
+    refused(tensors | {WORDS: tensors[WORDS].astype("int8")}, variables, message)
