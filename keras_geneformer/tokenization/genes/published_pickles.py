@@ -47,7 +47,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 }
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class _Plain:
     admitted: str
 
     def find_class(self, module: str, name: str) -> Any:
@@ -57,6 +57,28 @@ class _PlainUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(
                 f"it names {module}.{name}, and only {self.admitted} are admitted"
             ) from None
+
+
+class _PlainUnpickler(_Plain, pickle.Unpickler):
+    """The fast one, whose memo is an array as long as the largest index that a file names."""
+
+
+class _SparingUnpickler(_Plain, pickle._Unpickler):
+    """Python's own, ten times slower, whose memo is a dictionary."""
+
+
+_LONG_PUT = re.compile(rb"p[0-9_+\-\s]{7}")
+
+
+def _may_exhaust_memory(data: bytes) -> bool:
+    """Whether something in a file, read as an opcode, puts into a place of the memo far beyond it.
+
+    Nine bytes could make the fast unpickler allocate 64 GB.
+    """
+    codes = np.frombuffer(data, np.uint8)
+    long_puts = np.flatnonzero(codes[:-4] == ord("r"))
+    places = np.ascontiguousarray(codes[long_puts[:, None] + np.arange(1, 5)]).view("<u4")
+    return bool((places > len(data)).any()) or _LONG_PUT.search(data) is not None
 
 
 def read_published_pickle(path: str | Path) -> dict[str, Any]:
@@ -193,12 +215,13 @@ def _plain_content(path: Path, kind: str, admitted: str) -> Any:
         )
     if not data:
         raise ValueError(f"{path} is empty (0 bytes); expected a pickled {kind}")
-    unpickler = _PlainUnpickler(io.BytesIO(data))
+    kind_of_unpickler = _SparingUnpickler if _may_exhaust_memory(data) else _PlainUnpickler
+    unpickler = kind_of_unpickler(io.BytesIO(data))
     unpickler.admitted = admitted
     try:
         return unpickler.load()
     except pickle.UnpicklingError as error:
-        if "truncated" in str(error):
+        if "truncated" in str(error) or "exhausted" in str(error):
             raise ValueError(_incomplete(path, data)) from error
         raise ValueError(f"refused to load {path}: {error}") from error
     except EOFError as error:

@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 
+from keras_geneformer.tokenization.genes import published_pickles
 from keras_geneformer.tokenization.genes.published_pickles import read_published_pickle
 
 
@@ -89,3 +90,14 @@ def test_truncated_empty_and_foreign_files(tmp_path, dictionaries):
         read_published_pickle(written(tmp_path / "empty.pkl", b""))
     with pytest.raises(ValueError, match=r"refused to load|is not a pickled dictionary"):
         read_published_pickle(written(tmp_path / "page.pkl", b"<html>not found</html>"))
+
+
+@pytest.mark.parametrize(
+    "put", [b"r\xff\xff\xff\xff", b"p4294967295\n", b"p 429_496_729\n"], ids=["long", "text", "odd"]
+)
+def test_a_place_of_the_memo_far_beyond_the_file_takes_no_memory(tmp_path, monkeypatch, put):
+    # What would allocate for all places up to this one is not used.
+    monkeypatch.setattr(published_pickles, "_PlainUnpickler", None)
+    path = tmp_path / "x.pkl"
+    path.write_bytes(b"\x80\x02}" + put + b"X\x01\x00\x00\x00aK\x05s.")
+    assert published_pickles.read_published_pickle(path) == {"a": 5}
