@@ -167,6 +167,13 @@ def test_another_shape_than_the_published_one_is_refused(hub):
     )
 
 
+def test_another_activation_than_the_published_one_is_refused(hub):
+    path = hub.folder / "config.json"
+    path.write_text(path.read_text().replace('"relu"', '"gelu"'))
+    with pytest.raises(ValueError, match="came with activation=gelu; expected relu"):
+        kg.GeneformerMaskedLM.from_preset(NAME)
+
+
 def test_a_package_without_its_manifest(tmp_path, monkeypatch):
     monkeypatch.setattr(presets, "weights_folder", lambda: tmp_path)
     presets.published_presets.cache_clear()

@@ -1,5 +1,8 @@
 """What is known beforehand of a published checkpoint, held against the model that was loaded."""
 
+_ALIKE = {"activation": "relu", "layer_norm_epsilon": 1e-12}
+"""What all published checkpoints have, and their weights do not show."""
+
 
 def recognise(backbone, published):
     """Check a backbone's shape, and let it know its vocabulary.
@@ -12,9 +15,9 @@ def recognise(backbone, published):
         published: the `PublishedPreset` that it was loaded from.
 
     Raises:
-        ValueError: a size is another.
+        ValueError: a size is another, or the activation, or what is added to variances.
     """
-    for name, expected in published.shape.items():
+    for name, expected in (published.shape | _ALIKE).items():
         found = getattr(backbone, name)
         if found != expected:
             raise ValueError(
