@@ -117,9 +117,8 @@ def canonical_keys(keys: Iterable[str]) -> dict[str, str]:
         Key without `module.`, with `bert.`, to key as it was.
 
     Example:
-        >>> canonical_keys(["module.embeddings.LayerNorm.bias", "module.pooler.dense.bias"])
-        {'bert.embeddings.LayerNorm.bias': 'module.embeddings.LayerNorm.bias',
-         'bert.pooler.dense.bias': 'module.pooler.dense.bias'}
+        >>> list(canonical_keys(["module.embeddings.LayerNorm.bias", "module.pooler.dense.bias"]))
+        ['bert.embeddings.LayerNorm.bias', 'bert.pooler.dense.bias']
     """
     keys = list(keys)
     parallel = all(key.startswith("module.") for key in keys)

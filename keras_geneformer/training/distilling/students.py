@@ -26,7 +26,7 @@ def chosen_blocks(layers: int | Sequence[int], num_layers: int) -> tuple[int, ..
 
     Example:
         >>> chosen_blocks(3, 6), chosen_blocks(1, 6), chosen_blocks([2, 5], 6)
-        ((1, 3, 6), (1,), (2, 5))
+        ((1, 4, 6), (1,), (2, 5))
     """
     if not isinstance(layers, Sequence):
         if not 1 <= layers <= num_layers:
