@@ -50,7 +50,7 @@ PRUNED = {
 LEARNED = (
     "heads and units 50%, 2 passes",
     "weights 80%, gradually, 2 passes",
-    "distilled, 1 block",
+    *("distilled, 1 block", "1 block, labels alone"),
 )
 WAYS = (FLOAT, "float32 on openvino", *QUANTIZED, *PRUNED, *LEARNED)
 SHAPES = ((512, 16), (2048, 4))
@@ -107,7 +107,8 @@ def make_one(options):
         again = {"epochs": 2, "pooling": "mean", "output": target}
         kg.finetune_cells(source, training, KEY, prune=0.8, prune_schedule="cubic", **again)
     else:
-        kg.distill(source, training, layers=1, label_key=KEY, output=target)
+        alone = {} if way.startswith("distilled") else {"soft": 0.0, "hard": 1.0, "hidden": 0.0}
+        kg.distill(source, training, layers=1, label_key=KEY, epochs=2, output=target, **alone)
 
 
 def measure(options):

@@ -10,7 +10,7 @@ import keras
 
 import keras_geneformer
 from keras_geneformer.backend import require_backend
-from keras_geneformer.compression.dense_layers import dense_layers
+from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.exporting import writers
 from keras_geneformer.exporting.description import describe
 from keras_geneformer.exporting.formats import FORMATS, check_format, check_runtime
@@ -79,7 +79,7 @@ def export_model(
     directory = Path(directory)
     check_destination(directory, is_export)
     model, vocabulary = _model_and_vocabulary(model_or_preset)
-    _refuse_quantized(model)
+    refuse_quantized(model, "exported")
     model = model_in(model, "float32")
     graph = model if layer is None else backbone_of(model).hidden_state_model(layer)
     description = describe(model, graph, layer)
@@ -116,12 +116,3 @@ def _model_and_vocabulary(model_or_preset: Any) -> tuple[Any, Any]:
         backbone_of(model_or_preset)
         return model_or_preset, None
     return load_whole(model_or_preset), preset_vocabulary(model_or_preset)
-
-
-def _refuse_quantized(model: Any) -> None:
-    for path, layer in dense_layers(model).items():
-        if layer.quantization_mode is not None:
-            raise ValueError(
-                f"{path} is quantized ({layer.quantization_mode}); expected a model of ordinary "
-                "weights. Export the one it was made from, and quantize that in its runtime."
-            )

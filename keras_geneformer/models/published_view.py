@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_geneformer.compression.dense_layers import dense_layers
+from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.conversion.published_config_writing import published_config
 from keras_geneformer.conversion.safetensors_writing import Tensor, tensor_of
 from keras_geneformer.conversion.table import Row, checkpoint_shapes, checkpoint_table
@@ -97,16 +98,13 @@ def refuse_what_stays(model: Any) -> None:
             f"Received a {type(model).__name__}; expected one of "
             f"{', '.join(cls.__name__ for cls in _KINDS)}."
         )
+    # The table of genes too, which merging adapters leaves rounded.
+    refuse_quantized(model, "held by a checkpoint for transformers")
     for path, layer in dense_layers(model).items():
         if layer.lora_enabled:
             raise ValueError(
                 f"{path} has an adapter, which a checkpoint for transformers has no place for. "
                 "Call keras_geneformer.merge_lora(model) first."
-            )
-        if layer.quantization_mode is not None:
-            raise ValueError(
-                f"{path} is quantized ({layer.quantization_mode}), which a checkpoint for "
-                "transformers has no place for. Convert the model it was quantized from."
             )
     if getattr(model, "head_layers", 0):
         raise ValueError(

@@ -216,6 +216,14 @@ def test_what_cannot_go_is_named(tmp_path):
         "encoder_block_0/attention/query has an adapter, which a checkpoint for transformers has "
         "no place for. Call keras_geneformer.merge_lora(model) first.",
     )
+    rounded = backbone()
+    kg.quantize(rounded, "int8")
+    for merged in (False, True):
+        if merged:
+            kg.merge_lora(rounded)  # the kernels are float again, the table of genes is not
+        message = "^The GeneformerBackbone .* is quantized and cannot be held by a checkpoint for "
+        with pytest.raises(ValueError, match=message):
+            export_to_transformers(rounded, tmp_path / "checkpoint")
     refused(
         backbone(activation="tanh"),
         "Received a model of activation 'tanh'; a checkpoint for transformers can have relu, gelu, "

@@ -11,6 +11,7 @@ from keras import ops
 from keras_geneformer.compression.dense_layers import dense_layers
 from keras_geneformer.compression.gates import encoder_blocks, head_path, unit_path
 from keras_geneformer.compression.pruning import prune_smallest
+from keras_geneformer.compression.quantized_layers import refuse_quantized
 from keras_geneformer.compression.removal import SCOPES, most_important, without_removed
 from keras_geneformer.data.compatibility import check_vocabulary
 from keras_geneformer.models.any_model import model_of
@@ -165,11 +166,10 @@ def _check_model(model: Any, cells: Any, vocabulary: Any) -> None:
     backbone = backbone_of(model)
     if vocabulary is not None:
         check_model_vocabulary(model, vocabulary)
+    refuse_quantized(model, "pruned")
     for path, layer in dense_layers(model).items():
-        if layer.lora_enabled or layer.quantization_mode is not None:
-            raise ValueError(
-                f"{path} has an adapter or is quantized: prune first, or merge first (merge_lora)."
-            )
+        if layer.lora_enabled:
+            raise ValueError(f"{path} has an adapter: prune first, or merge first (merge_lora).")
     if cells is not None:
         check_vocabulary(
             cells,
