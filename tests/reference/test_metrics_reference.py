@@ -44,8 +44,13 @@ def test_areas_and_confusion_of_two_classes(stored):
     for fold in stored["binary_cv"]["folds"]:
         table = _predictions(fold)
         rows = class_table(table).set_index("class")
-        assert rows.loc["1", "roc_auc"] == pytest.approx(fold["roc_metrics"]["auc"])
         truth = table["true"].to_numpy() == "1"
+        # Whether scores a few last digits apart tie hangs on NumPy's exp, which depends on the
+        # processor: the published figures are of one with AVX-512. Each such pair is half a step.
+        score = table["prob_1"].to_numpy()
+        near = np.abs(score[truth][:, None] - score[~truth]) < 4 * np.finfo(float).eps
+        error = abs(rows.loc["1", "roc_auc"] - fold["roc_metrics"]["auc"])
+        assert error <= 0.5 * near.sum() / near.size + 1e-9
         assert rows.loc["1", "roc_auc"] == pytest.approx(roc_auc_score(truth, table["prob_1"]))
         found = confusion_table(table["true"].to_numpy(), table["label"].to_numpy(), ["0", "1"])
         assert found.to_numpy().tolist() == fold["conf_mat"]
