@@ -45,6 +45,9 @@ def test_what_is_zero_stays_zero_while_the_rest_moves():
     assert pruning.finished
 
 
+@pytest.mark.skipif(
+    keras.config.backend() == "jax", reason="compiles for half a minute; its parts are tested above"
+)
 def test_fine_tuning_ends_with_the_share_that_was_asked_for():
     result = finetune_cells(
         tiny_backbone(num_layers=1, initializer_range=0.1),
