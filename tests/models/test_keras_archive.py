@@ -101,7 +101,7 @@ def test_an_archive_is_a_preset_of_its_own(tmp_path):
     "name",
     [
         "../evil.py",
-        "/tmp/evil.py",
+        "/evil.py",
         "..\\evil.py",
         "C:\\evil.py",
         "assets/evil.pkl",
