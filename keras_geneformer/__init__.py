@@ -92,6 +92,9 @@ _CONTENTS: dict[str, dict[str, str]] = {
     "studies": {
         "run_study": "running",
     },
+    "examples": {
+        "example_counts": "example_counts",
+    },
 }
 
 _HOME = {

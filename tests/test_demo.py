@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_geneformer.demo.cells import LABEL_KEY, pbmc68k_counts
+from keras_geneformer.examples.pbmc68k import LABEL_KEY, pbmc68k_counts
 from keras_geneformer.demo.comparison import (
     logistic_regression,
     pretraining_verdict,
@@ -32,7 +32,7 @@ def test_another_file_is_not_taken_for_these_counts(monkeypatch, tmp_path, adata
     other.raw = other  # counts where logarithms are expected
     other.write_h5ad(tmp_path / "other.h5ad")
     monkeypatch.setattr(
-        "keras_geneformer.demo.cells._bundled_file", lambda: tmp_path / "other.h5ad"
+        "keras_geneformer.examples.pbmc68k._bundled_file", lambda: tmp_path / "other.h5ad"
     )
     with pytest.raises(ValueError, match="its values are no multiples of 10,000 / n_counts"):
         pbmc68k_counts()

@@ -115,7 +115,7 @@ def _run(directory: Path, seed: int, progress: bool) -> tuple[_Findings, str]:
     clock = _Clock(findings.seconds, progress)
 
     with clock(f"reading 700 cells, tokenizing them for {PRESET}"):
-        from keras_geneformer.demo.cells import LABEL_KEY, pbmc68k_counts
+        from keras_geneformer.examples.pbmc68k import LABEL_KEY, pbmc68k_counts
         from keras_geneformer.tokenization.genes.vocabulary import GeneVocabulary
         from keras_geneformer.tokenization.tokenizer import RankValueTokenizer
         from keras_geneformer.training.splits import split_by_cell

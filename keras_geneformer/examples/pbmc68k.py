@@ -1,4 +1,4 @@
-"""The cells of the demonstration: 700 blood cells that come with scanpy."""
+"""700 real blood cells that come with scanpy: those of the demonstration, and of notebooks offline."""
 
 import importlib.util
 import warnings
@@ -50,7 +50,7 @@ def pbmc68k_counts() -> Any:
     ):
         raise ValueError(
             "scanpy's bundled pbmc68k_reduced is not log(1 + counts per 10,000) in this version of "
-            "scanpy: its values are no multiples of 10,000 / n_counts. The demo needs scanpy 1.10 "
+            "scanpy: its values are no multiples of 10,000 / n_counts. This needs scanpy 1.10 "
             "to 1.11"
         )
     counts = sp.csr_matrix(
@@ -64,13 +64,13 @@ def _bundled_file() -> Path:
     found = importlib.util.find_spec("scanpy")
     if found is None or found.origin is None:
         raise ImportError(
-            "the demo's cells come with scanpy, which is not installed: "
+            "700 example cells come with scanpy, which is not installed: "
             "pip install 'keras_geneformer[demo]'"
         )
     path = Path(found.origin).parent / "datasets" / "10x_pbmc68k_reduced.h5ad"
     if not path.is_file():
         raise FileNotFoundError(
             f"the installed scanpy has no {path.name} in {path.parent}: "
-            "the demo needs scanpy 1.10 to 1.11"
+            "this needs scanpy 1.10 to 1.11"
         )
     return path
