@@ -74,7 +74,7 @@ def embed_genes(
     Example:
         >>> from keras_geneformer.testing import synthetic_dataset, tiny_backbone
         >>> table = embed_genes(tiny_backbone(), synthetic_dataset(6), by="cell_type")
-        >>> table.index.names, table.shape[1], int(table["cells"].max())
+        >>> list(table.index.names), table.shape[1], int(table["cells"].max())
         (['cell_type', 'gene'], 33, 2)
     """
     if statistic is not None and statistic not in STATISTICS:

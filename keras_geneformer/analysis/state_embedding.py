@@ -204,8 +204,9 @@ def median(values: np.ndarray, lower: bool = False) -> np.ndarray:
 
     Example:
         >>> import numpy as np
-        >>> median(np.array([4.0, 1.0, 3.0, 2.0])), median(np.array([4.0, 1.0, 3.0, 2.0]), True)
-        (np.float64(2.5), np.float64(2.0))
+        >>> values = np.array([4.0, 1.0, 3.0, 2.0])
+        >>> float(median(values)), float(median(values, lower=True))
+        (2.5, 2.0)
     """
     if not lower:
         return np.median(values, axis=-1)

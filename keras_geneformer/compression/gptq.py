@@ -31,10 +31,10 @@ def round_with_feedback(
         zero points: a weight is `(level - zero) * scale`.
 
     Example:
-        >>> kernel = np.array([[0.0, 0.3], [1.5, -0.3]])
+        >>> kernel = np.array([[0.0, 0.3], [1.5, -0.2]])
         >>> levels, scales, zeros = round_with_feedback(kernel, np.eye(2), group=64)
         >>> np.round((levels - zeros.astype(float)) * scales, 2).tolist()
-        [[0.0, 0.32], [1.5, -0.28]]
+        [[0.0, 0.3], [1.5, -0.2]]
     """
     weights = np.array(kernel, dtype=np.float64)
     inputs, outputs = weights.shape

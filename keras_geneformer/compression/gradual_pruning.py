@@ -20,7 +20,7 @@ def cubic_share(step: int, rise: int, share: float) -> float:
         share: that share.
 
     Example:
-        >>> [cubic_share(step, 10, 0.8) for step in (0, 5, 10, 20)]
+        >>> [round(cubic_share(step, 10, 0.8), 3) for step in (0, 5, 10, 20)]
         [0.0, 0.7, 0.8, 0.8]
 
     Source: Zhu and Gupta, "To prune, or not to prune" (2017), equation 1, from a share of 0.

@@ -102,7 +102,7 @@ def corrected_t_test(one: Any, other: Any, test_share: float) -> PairedTest:
 
     Example:
         >>> round(corrected_t_test([0.9, 0.92, 0.91], [0.8, 0.85, 0.8], 0.5).p, 3)
-        0.021
+        0.039
     """
     one, other = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     if one.shape != other.shape or one.ndim != 1:

@@ -28,7 +28,8 @@ class FinetuningModel(keras.Model):
         >>> network = GeneformerCellClassifier(tiny_backbone(), classes=["B", "T"])
         >>> def objective(labels, scores, weights):
         ...     losses = keras.losses.sparse_categorical_crossentropy(labels, scores, True)
-        ...     return keras.ops.sum(losses * weights) / keras.ops.sum(weights)
+        ...     weighted = keras.ops.multiply(losses, weights)
+        ...     return keras.ops.sum(weighted) / keras.ops.sum(weights)
         >>> model = FinetuningModel(network, objective)
         >>> model.compile("sgd")
         >>> ids = np.array([[5, 7], [3, 9]], dtype="int32")
