@@ -1,0 +1,78 @@
+"""Pages of the site that lie elsewhere in the repository, and the links between them.
+
+A link in a page is written as GitHub reads it, from the file's own folder. Where file and page lie
+at different places, it is rewritten; one that leads to a file that is no page stays as it is, and
+fails the strict build.
+"""
+
+import os.path
+import re
+from pathlib import Path, PurePosixPath
+
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+PAGES = {
+    "CHANGELOG.md": "changes.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "weights/geneformer_mini/README.md": "geneformer-mini.md",
+    "weights/geneformer_mini/loss.png": "images/geneformer-mini-loss.png",
+}
+"""Files of the repository, and where they stand in the site."""
+
+_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)")
+
+
+def on_files(files, config):
+    """Add the pages that are not in docs/."""
+    for source, page in PAGES.items():
+        files.append(File.generated(config, page, abs_src_path=str(REPOSITORY / source)))
+    return files
+
+
+@event_priority(-50)  # after notebooks became Markdown
+def on_page_markdown(markdown, page, config, files):
+    """Rewrite links between files of the repository to links between pages."""
+    here = repository_path(page.file.src_uri)
+
+    def rewritten(match):
+        target = os.path.normpath((PurePosixPath(here).parent / match[1]).as_posix())
+        found = site_path(target)
+        return match[1] if found is None else _relative(found, page.file.src_uri)
+
+    return _LINK.sub(rewritten, markdown)
+
+
+def repository_path(page: str) -> str:
+    """Where the file of a page lies in the repository.
+
+    Example:
+        >>> repository_path("benchmarks.md"), repository_path("notebooks/01_quickstart.md")
+        ('benchmarks/README.md', 'notebooks/01_quickstart.ipynb')
+    """
+    elsewhere = {page: source for source, page in PAGES.items()}
+    if page.startswith("notebooks/"):
+        return str(PurePosixPath(page).with_suffix(".ipynb"))
+    return elsewhere.get(page, f"docs/{page}")
+
+
+def site_path(source: str) -> str | None:
+    """Where a file of the repository stands in the site; None where it does not.
+
+    Example:
+        >>> site_path("docs/images/demo-umap.png"), site_path("notebooks/01_quickstart.ipynb")
+        ('images/demo-umap.png', 'notebooks/01_quickstart.md')
+    """
+    if source in PAGES:
+        return PAGES[source]
+    if source.startswith("docs/"):
+        return source.removeprefix("docs/")
+    if source.startswith("notebooks/") and source.endswith(".ipynb"):
+        return str(PurePosixPath(source).with_suffix(".md"))
+    return None
+
+
+def _relative(page: str, here: str) -> str:
+    return os.path.relpath(page, PurePosixPath(here).parent).replace(os.sep, "/")
