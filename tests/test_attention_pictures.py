@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from keras_geneformer import plotting
-from keras_geneformer.plotting import attention as pictures
 
 
 @pytest.fixture
@@ -15,14 +14,13 @@ def heads():
     )
 
 
-def test_no_layer_is_cut_off(heads, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(pictures, "write_picture", lambda figure, path: drawn.append(figure))
+def test_no_layer_is_cut_off(heads):
     ranks = [heads.assign(rank_from=0.1 * part, rank_to=0.1, attention=1.0) for part in range(3)]
     table = pd.concat(ranks)
     table.loc[table["layer"] == 2, "attention"] = 9.0
-    plotting.attention_by_rank(table, tmp_path / "c.png")
-    for panel in drawn[0].axes:
+    panels = plotting.attention_by_rank(table)
+    assert panels.shape == (2,)
+    for panel in panels:
         bottom, top = panel.get_ylim()
         assert bottom == 0
         assert top > 9
@@ -33,14 +31,16 @@ def test_pictures_of_heads(heads, tmp_path):
         heads.assign(rank_from=part / 10, rank_to=(part + 1) / 10, attention=1 + part / 10)
         for part in range(10)
     )
-    drawn = [
-        plotting.head_map(heads, tmp_path / "a.png", title="Heads"),
-        plotting.head_map(heads, tmp_path / "b.png", value="entropy", middle=None),
-        plotting.attention_by_rank(ranks, tmp_path / "c.png"),
-        plotting.attention_spread(heads, tmp_path / "d.png"),
-        plotting.rank_matched_heads(heads, tmp_path / "e.png"),
-    ]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+    grid = plotting.head_map(heads, tmp_path / "a.png", title="Heads")
+    assert [text.get_text() for text in grid.texts] == [f"{one:.2f}*" for one in heads["auc"]]
+    shades = plotting.head_map(heads, tmp_path / "b.png", value="entropy", middle=None)
+    assert shades.images[0].get_array().tolist() == [[0, 1, 2], [3, 4, 5]]
+    plotting.attention_by_rank(ranks, tmp_path / "c.png")
+    spread = plotting.attention_spread(heads, tmp_path / "d.png")
+    assert list(spread.get_lines()[0].get_ydata()) == [1, 4]
+    matched = plotting.rank_matched_heads(heads, tmp_path / "e.png")
+    assert sum(len(dots.get_offsets()) for dots in matched.collections) == 6
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
     with pytest.raises(ValueError, match=r"^a map of heads needs one row a layer and head, but so"):
         plotting.head_map(pd.concat([heads, heads]), tmp_path / "x.png")
     with pytest.raises(
@@ -63,11 +63,13 @@ def test_pictures_of_networks(tmp_path):
     )
     edges = pd.DataFrame({"source": ["b", "a"], "target": ["c", "b"], "weight": 0.5, "cells": 1})
     places = pd.DataFrame({"x": range(4), "y": range(4)})
-    for path in (
-        plotting.module_matrix(genes, edges, tmp_path / "m.png"),
-        plotting.network_map(places, genes, tmp_path / "n.png"),
-    ):
-        assert path.read_bytes().startswith(b"\x89PNG")
+    matrix = plotting.module_matrix(genes, edges)
+    assert [label.get_text() for label in matrix.get_yticklabels()] == ["1", "2"]
+    # c and b are module 1, the stronger first, and a is module 2.
+    linked = np.argwhere(matrix.images[0].get_array() > 0).tolist()
+    assert linked == [[0, 1], [1, 0], [1, 2], [2, 1]]
+    points = plotting.network_map(places, genes)
+    assert [text.get_text() for text in points.texts] == ["c", "a"]
     with pytest.raises(ValueError, match=r"find modules first \(with_modules\)$"):
         plotting.module_matrix(genes.drop(columns="module"), edges, tmp_path / "x.png")
     with pytest.raises(ValueError, match=r"needs coordinates of each, but got 3 of 4$"):

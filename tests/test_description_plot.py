@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from keras_geneformer.description_plot import plot_description
+from keras_geneformer.plotting import cell_lengths
 from keras_geneformer.testing import synthetic_dataset, tiny_vocabulary
 from keras_geneformer.tokenization.cells.dataset import CellDataset
 
@@ -13,7 +13,7 @@ from keras_geneformer.tokenization.cells.dataset import CellDataset
 def test_lengths_and_tokens_are_drawn(tmp_path):
     cells = synthetic_dataset(60)
     path = tmp_path / "new" / "x.png"
-    lengths, bars = plot_description(cells, tiny_vocabulary(), path, title="cells")
+    lengths, bars = cell_lengths(cells, path, vocabulary=tiny_vocabulary(), title="cells")
     assert sum(patch.get_height() for patch in lengths.patches) == 60
     assert lengths.get_xlabel() == "tokens a cell"
     top = cells.describe(tiny_vocabulary(), top=10).top_tokens
@@ -27,7 +27,7 @@ def test_lengths_and_tokens_are_drawn(tmp_path):
 
 
 def test_labels_lie_inside_the_picture():
-    axes = plot_description(synthetic_dataset(20), tiny_vocabulary())
+    axes = cell_lengths(synthetic_dataset(20), vocabulary=tiny_vocabulary())
     figure = axes[0].figure
     figure.draw_without_rendering()
     box = figure.bbox
@@ -37,19 +37,19 @@ def test_labels_lie_inside_the_picture():
         assert extent.x1 <= box.x1
 
 
-def test_cells_of_one_length_and_no_vocabulary(tmp_path):
-    axes = plot_description(CellDataset([[5, 2, 9]] * 4), path=tmp_path / "x.png")
+def test_cells_of_one_length_and_no_vocabulary():
+    axes = cell_lengths(CellDataset([[5, 2, 9]] * 4))
     assert axes[1].get_yticklabels()[0].get_text() == "token 2"
     assert sum(patch.get_height() for patch in axes[0].patches) == 4
 
 
 def test_no_cells():
     with pytest.raises(ValueError, match=r"^there are no cells to draw$"):
-        plot_description(CellDataset([]))
+        cell_lengths(CellDataset([]))
 
 
 def test_one_cell_is_a_bar_at_whole_numbers():
-    lengths, _ = plot_description(CellDataset([[5, 2, 9]]))
+    lengths, _ = cell_lengths(CellDataset([[5, 2, 9]]))
     low, high = lengths.get_xlim()
     assert (low, high) == (-0.5, 9.5)
     assert all(tick == round(tick) for tick in lengths.get_xticks())

@@ -32,8 +32,8 @@ def held_out(classes=CLASSES, genes=60):
 def test_pictures_of_folds_and_scores(tmp_path, classes):
     table = held_out(classes)
     for draw in (plotting.fold_roc_curves, plotting.score_distribution):
-        path = draw(table, tmp_path / "picture.png", title="Genes")
-        assert path.read_bytes().startswith(b"\x89PNG")
+        draw(table, tmp_path / "picture.png", title="Genes")
+        assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert [entry.name for entry in tmp_path.iterdir()] == ["picture.png"]
 
 

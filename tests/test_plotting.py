@@ -15,20 +15,7 @@ def _size(path) -> tuple[int, int]:
     return struct.unpack(">II", header[16:24])
 
 
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures drawn during a test, caught as they are written."""
-    from matplotlib.figure import Figure
-
-    caught = []
-    save = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *args, **kw: (caught.append(self), save(self, *args, **kw))
-    )
-    return caught
-
-
-def test_loss_curve_draws_each_loss_and_the_baseline(tmp_path, figures):
+def test_loss_curve_draws_each_loss_and_the_baseline(tmp_path):
     history = pd.DataFrame(
         {
             "epoch": [1, 2, 3],
@@ -37,8 +24,8 @@ def test_loss_curve_draws_each_loss_and_the_baseline(tmp_path, figures):
             "lr": [1, 1, 1],
         }
     )
-    path = plotting.loss_curve(history, tmp_path / "new" / "loss.png", baseline=2.5)
-    axes = figures[0].axes[0]
+    path = tmp_path / "new" / "loss.png"
+    axes = plotting.loss_curve(history, path, baseline=2.5)
     lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()[:2]}
     assert set(lines) == {"training", "validation"}
     np.testing.assert_array_equal(lines["validation"], [3.0, 2.0])
@@ -55,19 +42,19 @@ def test_loss_curve_names_the_columns_it_found(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_embedding_map_shows_every_label_and_its_count(tmp_path, figures):
+def test_embedding_map_shows_every_label_and_its_count(tmp_path):
     labels = pd.Series(["a", "a", "b", None, *"cdefghijkl"], dtype="category")
     xy = pd.DataFrame(
         np.random.default_rng(0).normal(size=(len(labels), 2)), columns=["umap1", "umap2"]
     )
-    plotting.embedding_map(xy, labels, tmp_path / "map.png")
-    shown = {dots.get_label(): len(dots.get_offsets()) for dots in figures[0].axes[0].collections}
+    axes = plotting.embedding_map(xy, labels)
+    shown = {dots.get_label(): len(dots.get_offsets()) for dots in axes.collections}
     assert shown["a (2)"] == 2
     assert shown["none (1)"] == 1
     assert len(shown) == 13
     looks = {
         (tuple(dots.get_facecolor()[0]), dots.get_paths()[0].vertices.tobytes())
-        for dots in figures[0].axes[0].collections
+        for dots in axes.collections
     }
     assert len(looks) == 13, "two labels look the same"
 
@@ -78,20 +65,18 @@ def test_embedding_map_refuses_labels_of_other_cells(tmp_path):
         plotting.embedding_map(xy, pd.Series(["a"]), tmp_path / "map.png")
 
 
-def test_confusion_matrix_prints_counts_and_shades_shares_of_rows(tmp_path, figures):
+def test_confusion_matrix_prints_counts_and_shades_shares_of_rows(tmp_path):
     counts = pd.DataFrame([[8, 2], [0, 0]], index=["B", "T"], columns=["B", "T"])
-    plotting.confusion_matrix(counts, tmp_path / "confusion.png")
-    axes = figures[0].axes[0]
+    axes = plotting.confusion_matrix(counts)
     assert [text.get_text() for text in axes.texts] == ["8", "2"]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0, 0]])
     with pytest.raises(ValueError, match=r"square, but this one is \(1, 2\)"):
         plotting.confusion_matrix(counts.iloc[:1], tmp_path / "x.png")
 
 
-def test_gene_bars_draw_the_largest_first(tmp_path, figures):
+def test_gene_bars_draw_the_largest_first(tmp_path):
     effects = pd.DataFrame({"gene": ["a", "b", "c", "d"], "value": [0.1, 0.3, np.nan, 0.2]})
-    plotting.gene_bars(effects, tmp_path / "genes.png", number=2)
-    axes = figures[0].axes[0]
+    axes = plotting.gene_bars(effects, number=2)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "d"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first bar is on top"
     with pytest.raises(ValueError, match=r"no column \['shift'\] among \['gene', 'value'\]"):
@@ -124,3 +109,27 @@ def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_geneformer\[plot\]'"):
         plotting.gene_bars(pd.DataFrame({"gene": ["a"], "value": [1.0]}), tmp_path / "genes.png")
+
+
+def test_a_notebook_shows_what_a_function_returns():
+    axes = plotting.gene_bars(pd.DataFrame({"gene": ["a"], "value": [1.0]}))
+    png, size = axes._repr_png_()
+    assert struct.unpack(">II", png[16:24]) == (1000, round(2 * size["height"]))
+    assert size["width"] == 500
+    history = pd.DataFrame({"loss": [1.0, 0.5], "validation_f1": [0.5, 0.6]})
+    panels = plotting.learning_curves(history)
+    assert panels.shape == (2,)
+    assert panels._repr_png_()[0].startswith(b"\x89PNG")
+    assert (panels == axes)._repr_png_() is None
+
+
+def test_every_picture_takes_a_path_second_or_after_its_tables_and_none_by_default():
+    import inspect
+
+    for name in plotting.__all__:
+        if name == "umap_coordinates":
+            continue
+        parameters = inspect.signature(getattr(plotting, name)).parameters
+        assert parameters["path"].default is None, name
+        assert parameters["title"].default == "", name
+        assert parameters["title"].kind is inspect.Parameter.KEYWORD_ONLY, name

@@ -8,18 +8,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from keras_geneformer import plotting
 
 
-@pytest.fixture
-def figures(monkeypatch):
-    from matplotlib.figure import Figure
-
-    caught = []
-    save = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *args, **kw: (caught.append(self), save(self, *args, **kw))
-    )
-    return caught
-
-
 @pytest.fixture(scope="module")
 def predictions():
     rng = np.random.default_rng(0)
@@ -45,12 +33,12 @@ def _legend(figure) -> list[str]:
         (plotting.precision_recall_curves, "AP", average_precision_score),
     ],
 )
-def test_curves_say_the_area_of_each_class(tmp_path, figures, predictions, draw, area, score):
+def test_curves_say_the_area_of_each_class(tmp_path, predictions, draw, area, score):
     absent = predictions.assign(prob_neutrophil=0.0)
-    draw(absent, tmp_path / "curves.png")
+    axes = draw(absent, tmp_path / "curves.png")
     truth = predictions["true"] == "platelet"
     value = score(truth, predictions["prob_platelet"])
-    said = _legend(figures[0])
+    said = _legend(axes.figure)
     assert f"platelet {area} {value:.3f} ({truth.sum()})" in said
     assert f"neutrophil {area} – (0)" in said
     with pytest.raises(ValueError, match=r"the table has 80 rows and columns \['true', 'label'\]"):
@@ -58,9 +46,8 @@ def test_curves_say_the_area_of_each_class(tmp_path, figures, predictions, draw,
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
 
-def test_class_recall_has_the_largest_class_on_top(tmp_path, figures, predictions):
-    plotting.class_recall(predictions, tmp_path / "recall.png")
-    axes = figures[0].axes[0]
+def test_class_recall_has_the_largest_class_on_top(tmp_path, predictions):
+    axes = plotting.class_recall(predictions)
     counts = predictions["true"].value_counts()
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == [f"{name} ({number})" for name, number in counts.items()]
@@ -69,48 +56,44 @@ def test_class_recall_has_the_largest_class_on_top(tmp_path, figures, prediction
     assert dots[0] == (predictions["label"][top] == counts.index[0]).mean()
 
 
-def test_a_normalised_confusion_matrix_writes_per_cents(tmp_path, figures):
+def test_a_normalised_confusion_matrix_writes_per_cents(tmp_path):
     counts = pd.DataFrame([[199, 1], [1, 3]], index=["B", "T"], columns=["B", "T"])
-    plotting.confusion_matrix(counts, tmp_path / "confusion.png", normalised=True)
-    said = [text.get_text() for text in figures[0].axes[0].texts]
+    axes = plotting.confusion_matrix(counts, normalised=True)
+    said = [text.get_text() for text in axes.texts]
     assert said == ["100", "25", "75"]
-    assert figures[0].axes[0].get_ylabel() == "true (% of the row)"
+    assert axes.get_ylabel() == "true (% of the row)"
 
 
-def test_learning_curves_place_scores_at_the_ends_of_epochs(tmp_path, figures):
+def test_learning_curves_place_scores_at_the_ends_of_epochs(tmp_path):
     history = pd.DataFrame({"step": range(1, 7), "epoch": [1] * 3 + [2] * 3, "loss": 1.0})
     history["validation_loss"] = [np.nan, np.nan, 0.9, np.nan, np.nan, 0.8]
     history["validation_macro_f1"] = [np.nan, np.nan, 0.5, np.nan, np.nan, 0.6]
-    plotting.learning_curves(history, tmp_path / "learning.png")
-    losses, scores = figures[0].axes
+    losses, scores = plotting.learning_curves(history)
     assert [line.get_label() for line in losses.get_lines()[2:]] == ["training", "validation"]
     score = scores.get_lines()[-1]
     assert (list(score.get_xdata()), list(score.get_ydata())) == ([3, 6], [0.5, 0.6])
-    plotting.learning_curves(history[["loss"]], tmp_path / "learning.png")
-    assert len(figures[1].axes) == 1
+    assert len(plotting.learning_curves(history[["loss"]])) == 1
     with pytest.raises(ValueError, match=r"a column 'loss', but the history has 6 rows"):
         plotting.learning_curves(history[["step"]], tmp_path / "x.png")
 
 
-def test_the_reliability_diagram_says_the_error_over_cells(tmp_path, figures):
+def test_the_reliability_diagram_says_the_error_over_cells(tmp_path):
     bins = pd.DataFrame(
         {"confidence": [0.55, np.nan, 0.9], "accuracy": [0.5, np.nan, 1.0], "cells": [10, 0, 30]}
     )
-    plotting.reliability_diagram(bins, tmp_path / "reliability.png")
-    upper = figures[0].axes[0]
+    upper, _ = plotting.reliability_diagram(bins)
     error = (10 * 0.05 + 30 * 0.1) / 40
     assert upper.texts[0].get_text() == f"ECE {error:.3f}\n40 cells"
     with pytest.raises(ValueError, match="a bin with cells, but the table has 3 rows"):
         plotting.reliability_diagram(bins.assign(cells=0), tmp_path / "x.png")
 
 
-def test_two_maps_show_the_same_cells_in_the_same_colours(tmp_path, figures):
+def test_two_maps_show_the_same_cells_in_the_same_colours(tmp_path):
     table = pd.DataFrame({"true": ["B", "B", "T"], "label": ["B", "T", "unassigned"]})
     xy = pd.DataFrame(np.eye(3)[:, :2], columns=["umap1", "umap2"])
-    plotting.truth_and_prediction(xy, table, tmp_path / "maps.png")
-    left, right = figures[0].axes
+    left, right = plotting.truth_and_prediction(xy, table)
     assert [a.get_title() for a in (left, right)] == ["truth", "prediction"]
-    assert _legend(figures[0]) == ["B (2, 1)", "T (1, 1)", "unassigned (0, 1)"]
+    assert _legend(left.figure) == ["B (2, 1)", "T (1, 1)", "unassigned (0, 1)"]
     for side in (left, right):
         assert sum(len(dots.get_offsets()) for dots in side.collections) == 3
     colours = [[tuple(d.get_facecolor()[0]) for d in a.collections] for a in (left, right)]
@@ -119,7 +102,7 @@ def test_two_maps_show_the_same_cells_in_the_same_colours(tmp_path, figures):
         plotting.truth_and_prediction(xy, table[:2], tmp_path / "x.png")
 
 
-def test_comparison_bars_are_means_and_dots_are_folds(tmp_path, figures):
+def test_comparison_bars_are_means_and_dots_are_folds(tmp_path):
     table = pd.DataFrame(
         {
             "method": ["plain", "plain", "ours", "ours"],
@@ -128,8 +111,7 @@ def test_comparison_bars_are_means_and_dots_are_folds(tmp_path, figures):
             "macro_f1": [0.5, 0.7, 0.8, 0.9],
         }
     )
-    plotting.comparison_bars(table, tmp_path / "comparison.png")
-    axes = figures[0].axes[0]
+    axes = plotting.comparison_bars(table)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "plain"]
     widths = [bar.get_width() for bar in axes.patches]
     np.testing.assert_allclose(widths, [0.95, 0.8, 0.85, 0.6])
@@ -138,15 +120,15 @@ def test_comparison_bars_are_means_and_dots_are_folds(tmp_path, figures):
         plotting.comparison_bars(table.drop(columns="method"), tmp_path / "x.png")
 
 
-def test_fold_scores_say_mean_and_sd(tmp_path, figures):
+def test_fold_scores_say_mean_and_sd(tmp_path):
     table = pd.DataFrame({"fold": ["a", "b", "c"], "auc": [0.7, 0.8, 0.9]})
-    plotting.fold_scores(table, tmp_path / "folds.png", scores=["auc"])
-    assert _legend(figures[0]) == ["auc 0.800 ± 0.100"]
-    plotting.fold_scores(table[:1], tmp_path / "folds.png", scores=["auc"])
-    assert _legend(figures[1]) == ["auc 0.700"]
+    axes = plotting.fold_scores(table, scores=["auc"])
+    assert _legend(axes.figure) == ["auc 0.800 ± 0.100"]
+    axes = plotting.fold_scores(table[:1], scores=["auc"])
+    assert _legend(axes.figure) == ["auc 0.700"]
 
 
-def test_change_bars_take_the_largest_of_either_sign(tmp_path, figures):
+def test_change_bars_take_the_largest_of_either_sign(tmp_path):
     changes = pd.DataFrame({"gene": list("abcd"), "change": [0.01, -0.3, 0.2, np.nan]})
-    plotting.change_bars(changes, tmp_path / "changes.png", number=2)
-    assert [t.get_text() for t in figures[0].axes[0].get_yticklabels()] == ["c", "b"]
+    axes = plotting.change_bars(changes, number=2)
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["c", "b"]

@@ -13,12 +13,13 @@ TRIALS = pd.DataFrame(
 
 
 def test_a_search_is_drawn(tmp_path):
-    written = search_history(TRIALS, tmp_path / "history.png", title="cell_type: 4 trials")
-    assert written.stat().st_size > 10_000
-    lowest = search_history(
-        TRIALS, tmp_path / "lowest.png", title="cell_type: 4 trials", lowest=True
-    )
-    assert lowest.read_bytes() != written.read_bytes()
+    axes = search_history(TRIALS, tmp_path / "history.png", title="cell_type: 4 trials")
+    assert (tmp_path / "history.png").stat().st_size > 10_000
+    pruned, complete, best = axes.get_lines()
+    assert (list(pruned.get_ydata()), list(complete.get_ydata())) == ([0.2], [0.5, 0.7])
+    assert list(best.get_ydata()) == [0.5, 0.7]
+    lowest = search_history(TRIALS, lowest=True)
+    assert list(lowest.get_lines()[2].get_ydata()) == [0.5, 0.5]
 
 
 def test_nothing_to_draw_is_an_error(tmp_path):

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_geneformer.cli.output import draw_or_say_why_not, file_of, written_whole
 
@@ -125,7 +125,6 @@ def _vocabulary(options: argparse.Namespace) -> "GeneVocabulary | None":
 
 def _describe(options: argparse.Namespace) -> None:
     from keras_geneformer import CellDataset
-    from keras_geneformer.description_plot import plot_description
 
     vocabulary = _vocabulary(options)
     cells = CellDataset.load(options.cells, lengths=options.lengths)
@@ -138,7 +137,13 @@ def _describe(options: argparse.Namespace) -> None:
                 beside.write_text(text + "\n", encoding="utf-8")
         else:
             name = Path(options.cells).name
-            draw_or_say_why_not(partial(plot_description, cells, vocabulary, path, title=name))
+            draw_or_say_why_not(partial(_draw, cells, path, vocabulary, name))
+
+
+def _draw(cells: Any, path: Path, vocabulary: "GeneVocabulary | None", title: str) -> None:
+    from keras_geneformer import plotting
+
+    plotting.cell_lengths(cells, path, vocabulary=vocabulary, title=title)
 
 
 def _tokenize_sentences(options: argparse.Namespace) -> None:

@@ -114,13 +114,11 @@ def _draw(network: Any, output: Path, seed: int) -> None:
     if not (network.genes["strength"] > 0).any():
         return
     beside = output.with_suffix("")
-    matrix = plotting.module_matrix(
-        network.genes, network.edges, f"{beside}_modules.png", title="Links between genes"
-    )
+    matrix = f"{beside}_modules.png"
+    plotting.module_matrix(network.genes, network.edges, matrix, title="Links between genes")
     print(f"  {matrix}")
     if network.embedding is not None and len(network.genes) >= 4:
         places = plotting.umap_coordinates(network.embedding, seed=seed)
-        drawn = plotting.network_map(
-            places, network.genes, f"{beside}_map.png", title="Genes by module"
-        )
-        print(f"  {drawn}")
+        genes = f"{beside}_map.png"
+        plotting.network_map(places, network.genes, genes, title="Genes by module")
+        print(f"  {genes}")

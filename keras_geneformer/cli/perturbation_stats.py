@@ -156,45 +156,45 @@ def _summary(table: Any, output: Path) -> str:
 
 
 def _draw(table: Any, output: Path) -> list[Path]:
-    """The pictures that a table has the columns for."""
+    """Draws the pictures that a table has the columns for; returns their files."""
     from keras_geneformer import plotting
 
+    drawn: list[Path] = []
+
     def beside(name: str) -> Path:
-        return output.with_suffix(f".{name}.png")
+        drawn.append(output.with_suffix(f".{name}.png"))
+        return drawn[-1]
 
     columns = set(map(str, table.columns))
     if "Affected" in columns:
-        affected = table["Affected"].astype(str) != "cell_emb"
-        return [plotting.gene_effect_heatmap(table, beside("heatmap"))] if affected.any() else []
+        if (table["Affected"].astype(str) != "cell_emb").any():
+            plotting.gene_effect_heatmap(table, beside("heatmap"))
+        return drawn
     if "Ensembl_ID" not in columns or "cell" in columns:
         return []
     table = table.assign(
         Gene_name=table["Gene_name"].where(table["Gene_name"].notna(), table["Ensembl_ID"])
     )
-    drawn = []
     for effect, fdr, label in _DRAWN:
         if fdr in columns and table[fdr].notna().any():
             table = table[table[fdr].notna()]
         if {effect, fdr, "Sig"} <= columns and table[effect].notna().any():
-            drawn.append(
-                plotting.ranked_genes(table, beside("ranked"), effect=effect, xlabel=label)
-            )
+            plotting.ranked_genes(table, beside("ranked"), effect=effect, xlabel=label)
             p = "Goal_end_vs_random_pval" if fdr == "Goal_end_FDR" else fdr[:-3] + "pval"
             if table[[effect, p]].notna().all(axis=1).any():
-                volcano = beside("volcano")
-                drawn.append(plotting.volcano(table, volcano, effect=effect, p=p, xlabel=label))
+                plotting.volcano(table, beside("volcano"), effect=effect, p=p, xlabel=label)
             break
     else:
         if "Test_avg_shift" in columns:
-            moved = table.assign(moved=1 - table["Test_avg_shift"])
-            ranked = beside("ranked")
-            drawn.append(
-                plotting.gene_bars(
-                    moved, ranked, gene="Gene_name", value="moved", xlabel="1 - cosine"
-                )
+            plotting.gene_bars(
+                table.assign(moved=1 - table["Test_avg_shift"]),
+                beside("ranked"),
+                gene="Gene_name",
+                value="moved",
+                xlabel="1 - cosine",
             )
     if any(name.startswith("Shift_to_alt_end_") for name in columns) and "Gene" in columns:
-        drawn.append(plotting.gene_arrows(table, beside("arrows")))
+        plotting.gene_arrows(table, beside("arrows"))
     return drawn
 
 

@@ -1,10 +1,20 @@
-"""Pictures of what training and analysis return, each from a DataFrame to a png file.
+"""Pictures of what training and analysis return.
 
-Every function draws on a figure of its own (no pyplot, no backend chosen, no global style changed),
-so it is safe in notebooks, servers and threads. Pictures are 5 inches wide with 9 point text: on a
-phone 360 pixels wide the text is 9 pixels high. Colours are Paul Tol's "muted" scheme, which people
-with the common colour-vision deficiencies can tell apart; markers differ as well where there are
-more classes than colours.
+Every function draws a table, or what else another function returned, and gives back the matplotlib
+Axes, or an array of them where there are several panels. Given a path, it writes a png as well:
+
+    kg.plotting.volcano(statistics)                   # the last line of a cell: the notebook shows it
+    kg.plotting.volcano(statistics, "volcano.png")    # and a file
+    axes = kg.plotting.volcano(statistics)
+    axes.axvline(0.01)                                # yours to add to; axes.figure is the figure
+
+A notebook shows a picture where it is the last line of a cell, with no `%matplotlib inline`;
+elsewhere in a cell `display(axes)` does. The figures belong to no pyplot: no backend is chosen, no
+global style changed and nothing has to be closed, so it is safe in servers and threads too.
+
+Pictures are 5 inches wide with 9 point text: on a phone 360 pixels wide the text is 9 pixels high.
+Colours are Paul Tol's "muted" scheme, which people with the common colour-vision deficiencies can
+tell apart; markers differ as well where there are more classes than colours.
 
 matplotlib comes with the extra `plot` and is imported at the first picture.
 """
@@ -15,6 +25,7 @@ from keras_geneformer.plotting.attention import (
     head_map,
     rank_matched_heads,
 )
+from keras_geneformer.plotting.cell_lengths import cell_lengths
 from keras_geneformer.plotting.cell_maps import (
     embedding_map,
     truth_and_prediction,
@@ -42,6 +53,7 @@ from keras_geneformer.plotting.volcano import volcano
 __all__ = [
     "attention_by_rank",
     "attention_spread",
+    "cell_lengths",
     "change_bars",
     "class_recall",
     "comparison_bars",

@@ -1,12 +1,12 @@
 """What heads attend to: classes of genes, ranks, few tokens or many."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -15,10 +15,13 @@ from keras_geneformer.picture_style import (
     TEXT,
     WIDTH,
     cycled,
+    empty_panels,
     empty_picture,
-    style_axes,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LEAST = 0.1
 """How far from white the colours of a map with two sides reach at least."""
@@ -26,7 +29,7 @@ _LEAST = 0.1
 
 def head_map(
     heads: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     value: str = "auc",
     significance: str | None = "fdr",
@@ -34,12 +37,12 @@ def head_map(
     middle: float | None = 0.5,
     title: str = "",
     label: str = "",
-) -> Path:
+) -> "Axes":
     """Draws a value of every head, layers below each other and heads side by side.
 
     Args:
         heads: one row a layer and head, as `attention_heads(...).heads` of one class.
-        path: the png to write.
+        path: a png to write. Default: none.
         value: the column that is drawn.
         significance: a column; heads where it is below `level` have a star. None: no stars.
         level: where stars begin.
@@ -50,7 +53,7 @@ def head_map(
         label: what the value is, at the colour bar.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: a column is missing, or a head stands there twice.
@@ -72,7 +75,7 @@ def head_map(
     rows, columns = values.shape
     width = max(WIDTH, 1.6 + 0.3 * columns)
     square = min(0.62, (width - 1.6) / columns)
-    figure, axes = empty_picture(1.1 + square * rows, title, width=width)
+    axes = empty_picture(1.1 + square * rows, title, width=width)
     drawn = axes.imshow(values, aspect="auto", **colours)
     marked = np.zeros(values.shape, dtype=bool)
     if significance:
@@ -96,24 +99,27 @@ def head_map(
     axes.tick_params(length=0)
     axes.set_xlabel("head", fontsize=TEXT, color=INK)
     axes.set_ylabel("layer", fontsize=TEXT, color=INK)
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02)
+    bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=SMALL, length=0, colors=INK)
     stars = f"\n* {significance.replace('fdr', 'FDR')} < {level:g}" if significance else ""
     bar.set_label((label or value) + stars, fontsize=SMALL, color=INK)
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
-def attention_by_rank(ranks: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def attention_by_rank(
+    ranks: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> np.ndarray:
     """Draws the attention that each tenth of a cell receives, a panel a layer and a line a head.
 
     Args:
         ranks: as `attention_heads(...).ranks`, of one group of cells.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`. The strong line is the mean of the layer's heads, the dashed one an even share.
+        The matplotlib Axes of the layers, in order. The strong line is the mean of the layer's
+        heads, the dashed one an even share.
 
     Raises:
         ValueError: a column is missing or there is no row.
@@ -123,11 +129,8 @@ def attention_by_rank(ranks: pd.DataFrame, path: str | Path, *, title: str = "")
     layers = sorted(ranks["layer"].unique())
     columns = min(3, len(layers))
     rows = -(-len(layers) // columns)
-    figure, first = empty_picture(0.9 + 1.5 * rows, title)
-    first.remove()
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = empty_panels(0.9 + 1.5 * rows, title, rows, columns, sharex=True, sharey=True)
     for panel, layer in zip(panels.flat, layers):
-        style_axes(panel)
         here = ranks[ranks["layer"] == layer]
         places = 50 * (here["rank_from"] + here["rank_to"])
         grid = here.assign(place=places).pivot(index="place", columns="head", values="attention")
@@ -142,37 +145,38 @@ def attention_by_rank(ranks: pd.DataFrame, path: str | Path, *, title: str = "")
     panels.flat[0].set_ylim(bottom=0)
     for panel in panels.flat[len(layers) :]:
         panel.remove()
+    figure = panels[0, 0].figure
     figure.supxlabel("rank in the cell (%; 0 is the front)", fontsize=TEXT, color=INK)
     figure.supylabel("attention / even share", fontsize=TEXT, color=INK)
-    return write_picture(figure, path)
+    return finished(panels.flatten()[: len(layers)], path)
 
 
 def attention_spread(
     diversity: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     value: str = "entropy",
     title: str = "",
     label: str = "entropy (nats)",
-) -> Path:
+) -> "Axes":
     """Draws one measure of how spread attention is: a dot a head, a line through the layers' means.
 
     Args:
         diversity: as `attention_heads(...).diversity`, of one group of cells.
-        path: the png to write.
+        path: a png to write. Default: none.
         value: the column that is drawn.
         title: above the picture.
         label: what it is.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: a column is missing or there is no row.
         ImportError: if matplotlib is not installed.
     """
     _require(diversity, ["layer", "head", value])
-    figure, axes = empty_picture(2.6, title)
+    axes = empty_picture(2.6, title)
     heads = diversity["head"].nunique()
     offset = (diversity["head"] - (heads + 1) / 2) * min(0.08, 0.4 / heads)
     axes.scatter(diversity["layer"] + offset, diversity[value], s=16, color=COLOURS[4], linewidth=0)
@@ -182,26 +186,28 @@ def attention_spread(
     axes.set_xlabel("layer (a dot a head, the line their mean)", fontsize=TEXT, color=INK)
     axes.set_ylabel(label, fontsize=TEXT, color=INK)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
-def rank_matched_heads(heads: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def rank_matched_heads(
+    heads: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> "Axes":
     """Draws each head's AUC among all genes against that among genes of like rank.
 
     Args:
         heads: as `attention_heads(...).heads` of one class and group of cells.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`. Heads off the diagonal owe their AUC to where in cells the genes rank.
+        The matplotlib Axes. Heads off the diagonal owe their AUC to where in cells the genes rank.
 
     Raises:
         ValueError: a column is missing or there is no row.
         ImportError: if matplotlib is not installed.
     """
     _require(heads, ["layer", "head", "auc", "auc_at_like_rank"])
-    figure, axes = empty_picture(3.9, title)
+    axes = empty_picture(3.9, title)
     both = heads[["auc", "auc_at_like_rank"]].to_numpy(dtype=float)
     reach = 1.15 * max(float(np.nanmax(np.abs(both - 0.5))), 0.01)
     ends = [0.5 - reach, 0.5 + reach]
@@ -224,7 +230,7 @@ def rank_matched_heads(heads: pd.DataFrame, path: str | Path, *, title: str = ""
     axes.set_ylim(*ends)
     axes.set_xlabel("AUC among all genes", fontsize=TEXT, color=INK)
     axes.set_ylabel("AUC among genes of like rank", fontsize=TEXT, color=INK)
-    figure.legend(
+    axes.figure.legend(
         title="layer",
         loc="outside right upper",
         fontsize=SMALL,
@@ -233,7 +239,7 @@ def rank_matched_heads(heads: pd.DataFrame, path: str | Path, *, title: str = ""
         labelcolor=INK,
         handletextpad=0.2,
     )
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def _grid(heads: pd.DataFrame, value: str) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Cells as points in two dimensions."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     MARKERS,
@@ -14,10 +14,13 @@ from keras_geneformer.picture_style import (
     SMALL,
     TEXT,
     clipped,
+    empty_panels,
     empty_picture,
-    style_axes,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def umap_coordinates(embedding: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
@@ -60,18 +63,18 @@ def umap_coordinates(embedding: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def embedding_map(
-    coordinates: pd.DataFrame, labels: pd.Series, path: str | Path, *, title: str = ""
-) -> Path:
+    coordinates: pd.DataFrame, labels: pd.Series, path: str | Path | None = None, *, title: str = ""
+) -> "Axes":
     """Draws cells as points, coloured by label, the legend below with each label's cell count.
 
     Args:
         coordinates: one row a cell, the first two columns are x and y (`umap_coordinates`).
         labels: one label a cell, in the same order; missing labels are drawn first, in grey.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if there are not as many labels as rows, or no row.
@@ -86,7 +89,7 @@ def embedding_map(
     names, missing = labels.astype(object).to_numpy(), labels.isna().to_numpy()
     ordered = list(labels.astype(object).value_counts().index)
     rows = -(-(len(ordered) + 1) // 2)
-    figure, axes = empty_picture(4.3 + 0.19 * rows, title, square=True)
+    axes = empty_picture(4.3 + 0.19 * rows, title, square=True)
     size = float(np.clip(9000 / len(x), 3, 22))
     if missing.any():
         axes.scatter(
@@ -108,7 +111,7 @@ def embedding_map(
     axes.set_yticks([])
     axes.set_xlabel(str(coordinates.columns[0]), fontsize=SMALL, color=QUIET, loc="left")
     axes.set_ylabel(str(coordinates.columns[1]), fontsize=SMALL, color=QUIET, loc="bottom")
-    legend: Any = figure.legend(
+    legend: Any = axes.figure.legend(
         loc="outside lower center",
         ncols=2 if len(ordered) > 3 else 1,
         fontsize=SMALL,
@@ -119,26 +122,27 @@ def embedding_map(
     )
     for handle in legend.legend_handles:
         handle.set_sizes([26.0])
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def truth_and_prediction(
     coordinates: pd.DataFrame,
     predictions: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     title: str = "",
-) -> Path:
+) -> np.ndarray:
     """Draws the same cells twice, coloured by their true class and by the predicted one.
 
     Args:
         coordinates: one row a cell, the first two columns are x and y (`umap_coordinates`).
         predictions: in the same order, with columns `true` and `label`.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`. The legend has, after each class, its cells in truth and in prediction.
+        The two matplotlib Axes: truth, prediction. The legend has, after each class, its cells in
+        truth and in prediction.
 
     Raises:
         ValueError: if there are not as many rows in both, none, or a column is missing.
@@ -157,13 +161,11 @@ def truth_and_prediction(
     counts = pd.DataFrame(dict(zip(("true", "label"), tables))).fillna(0).astype(int)
     counts = counts.sort_values("true", ascending=False, kind="stable")
     columns = 2 if len(counts) > 3 else 1
-    figure, axes = empty_picture(2.75 + 0.17 * -(-len(counts) // columns), title, square=True)
-    axes.remove()
-    grid = figure.add_gridspec(1, 2)
+    height = 2.75 + 0.17 * -(-len(counts) // columns)
+    panels = empty_panels(height, title, columns=2, square=True)
     size = float(np.clip(4000 / len(x), 1.5, 12))
     for side, (kind, name) in enumerate(zip(kinds, ("truth", "prediction"))):
-        axes = figure.add_subplot(grid[side])
-        style_axes(axes, square=True)
+        axes = panels[0, side]
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(name, fontsize=TEXT, color=INK)
@@ -180,7 +182,7 @@ def truth_and_prediction(
                 edgecolor="white",
                 label=None if side else f"{clipped(label, 22)} ({both})",
             )
-    legend: Any = figure.legend(
+    legend: Any = axes.figure.legend(
         loc="outside lower center",
         ncols=columns,
         fontsize=SMALL,
@@ -191,4 +193,4 @@ def truth_and_prediction(
     )
     for handle in legend.legend_handles:
         handle.set_sizes([26.0])
-    return write_picture(figure, path)
+    return finished(panels[0], path)

@@ -1,24 +1,28 @@
 """What a change of cells does to a prediction, gene by gene."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
     RULE,
     TEXT,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def change_bars(
     changes: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     gene: str = "gene",
     value: str = "change",
@@ -26,12 +30,12 @@ def change_bars(
     number: int = 20,
     title: str = "",
     xlabel: str = "",
-) -> Path:
+) -> "Axes":
     """Draws the genes with the largest changes, of either sign, as bars from zero.
 
     Args:
         changes: one row a gene.
-        path: the png to write.
+        path: a png to write. Default: none.
         gene: the column that labels a bar.
         value: the column that is drawn.
         error: a column with what is not known of it, drawn as a line to both sides; None: none.
@@ -40,7 +44,7 @@ def change_bars(
         xlabel: what the value is, below the axis.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing or no value is finite.
@@ -54,7 +58,7 @@ def change_bars(
     if known.empty:
         raise ValueError(f"no finite value in the column {value!r}: nothing to draw")
     top = known.loc[known[value].abs().nlargest(number).index].sort_values(value, ascending=False)
-    figure, axes = empty_picture(0.9 + 0.22 * len(top), title)
+    axes = empty_picture(0.9 + 0.22 * len(top), title)
     places = np.arange(len(top))
     colours = [COLOURS[2] if one >= 0 else COLOURS[1] for one in top[value]]
     axes.barh(places, top[value], color=colours, height=0.72)
@@ -67,4 +71,4 @@ def change_bars(
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
-    return write_picture(figure, path)
+    return finished(axes, path)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -17,22 +17,28 @@ from keras_geneformer.picture_style import (
     clipped,
     cycled,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 
-def roc_curves(predictions: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def roc_curves(
+    predictions: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> "Axes":
     """Draws each class's ROC curve against all others, the area under it in the legend.
 
     Args:
         predictions: one row a cell (or gene): `true`, and `prob_<class>` for every class.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`. A class that no row, or every row, truly has is named in the legend without a line.
+        The matplotlib Axes. A class that no row, or every row, truly has is named in the legend
+        without a line.
 
     Raises:
         ValueError: if there is no row, no column `true` or no probability.
@@ -58,19 +64,20 @@ def roc_curves(predictions: pd.DataFrame, path: str | Path, *, title: str = "") 
 
 
 def precision_recall_curves(
-    predictions: pd.DataFrame, path: str | Path, *, title: str = ""
-) -> Path:
+    predictions: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> "Axes":
     """Draws each class's precision against its recall, the average precision in the legend.
 
     Of rare classes it says more than the ROC curve, which a large rest flatters.
 
     Args:
         predictions: one row a cell (or gene): `true`, and `prob_<class>` for every class.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`. A class that no row, or every row, truly has is named in the legend without a line.
+        The matplotlib Axes. A class that no row, or every row, truly has is named in the legend
+        without a line.
 
     Raises:
         ValueError: if there is no row, no column `true` or no probability.
@@ -92,14 +99,14 @@ def precision_recall_curves(
 
 def _curves(
     predictions: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None,
     title: str,
     curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, float]],
     area: str,
     names: tuple[str, str],
     before: Callable[[Any], None],
     drawn: str = "default",
-) -> Path:
+) -> "Axes":
     columns = [name for name in map(str, predictions.columns) if name.startswith("prob_")]
     if predictions.empty or "true" not in predictions or not columns:
         raise ValueError(
@@ -109,7 +116,7 @@ def _curves(
     true = predictions["true"].astype(str).to_numpy()
     few = len(columns) < 4
     rows = len(columns) if few else -(-len(columns) // 2)
-    figure, axes = empty_picture(4.0 + 0.17 * rows, title)
+    axes = empty_picture(4.0 + 0.17 * rows, title)
     before(axes)
     for number, (column, colour) in enumerate(zip(columns, cycled(COLOURS, len(columns)))):
         name = column.removeprefix("prob_")
@@ -131,7 +138,7 @@ def _curves(
     axes.set_xlabel(names[0], fontsize=TEXT, color=INK)
     axes.set_ylabel(names[1], fontsize=TEXT, color=INK)
     axes.grid(color=RULE, linewidth=0.8)
-    figure.legend(
+    axes.figure.legend(
         loc="outside lower center",
         ncols=1 if few else 2,
         fontsize=SMALL,
@@ -141,4 +148,4 @@ def _curves(
         handletextpad=0.4,
         columnspacing=0.9,
     )
-    return write_picture(figure, path)
+    return finished(axes, path)

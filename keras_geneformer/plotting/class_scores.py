@@ -1,11 +1,12 @@
 """The recall of every class, with what is not known of it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -14,23 +15,30 @@ from keras_geneformer.picture_style import (
     TEXT,
     clipped,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def class_recall(
-    predictions: pd.DataFrame, path: str | Path, *, title: str = "", confidence: float = 0.95
-) -> Path:
+    predictions: pd.DataFrame,
+    path: str | Path | None = None,
+    *,
+    title: str = "",
+    confidence: float = 0.95,
+) -> "Axes":
     """Draws each class's recall as a dot with its Wilson interval, the largest class on top.
 
     Args:
         predictions: one row a cell (or gene), with columns `true` and `label`.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
         confidence: of the interval.
 
     Returns:
-        `path`. Classes that no row truly has are left out.
+        The matplotlib Axes. Classes that no row truly has are left out.
 
     Raises:
         ValueError: if there is no row, or no column `true` or `label`.
@@ -41,7 +49,7 @@ def class_recall(
 
     table = class_table(predictions, confidence=confidence)
     table = table[table["cells"] > 0].sort_values("cells", ascending=False, kind="stable")
-    figure, axes = empty_picture(0.95 + 0.21 * len(table), title)
+    axes = empty_picture(0.95 + 0.21 * len(table), title)
     places = np.arange(len(table))
     axes.hlines(
         places, table["recall_low"], table["recall_high"], color=COLOURS[0], linewidth=2, alpha=0.35
@@ -63,4 +71,4 @@ def class_recall(
     )
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
-    return write_picture(figure, path)
+    return finished(axes, path)

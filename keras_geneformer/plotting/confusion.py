@@ -1,35 +1,43 @@
 """Which classes are taken for which."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     INK,
     SMALL,
     TEXT,
     WIDTH,
     clipped,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def confusion_matrix(
-    confusion: pd.DataFrame, path: str | Path, *, title: str = "", normalised: bool = False
-) -> Path:
+    confusion: pd.DataFrame,
+    path: str | Path | None = None,
+    *,
+    title: str = "",
+    normalised: bool = False,
+) -> "Axes":
     """Draws a confusion matrix: shade is the share of the row, the number is the count of cells.
 
     Args:
         confusion: counts; rows are true labels, columns predicted ones, in the same order.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
         normalised: write the share of the row, in per cent, instead of the count; shares that
             round to 0 are left out.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if the table is empty or not square.
@@ -45,7 +53,7 @@ def confusion_matrix(
     rows = [clipped(name, 30) for name in confusion.index]
     columns = [clipped(name, 30) for name in confusion.columns]
     width = max(WIDTH, 2.2 + 0.27 * number)
-    figure, axes = empty_picture(width - 0.1, title, width=width)
+    axes = empty_picture(width - 0.1, title, width=width)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     # As large as the widest number leaves room for in a square of the matrix.
     square = 72 * (width - 2.1) / number
@@ -68,4 +76,4 @@ def confusion_matrix(
     axes.tick_params(which="both", length=0)
     axes.set_xlabel("predicted", fontsize=TEXT, color=INK)
     axes.set_ylabel("true (% of the row)" if normalised else "true", fontsize=TEXT, color=INK)
-    return write_picture(figure, path)
+    return finished(axes, path)

@@ -1,40 +1,44 @@
 """What perturbing one gene does to the others."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     INK,
     SMALL,
     TEXT,
     clipped,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _COLUMNS = ("Gene_name", "Affected", "Affected_gene_name", "Cosine_sim_mean")
 
 
 def gene_effect_heatmap(
     shifts: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     number: int = 25,
     title: str = "",
-) -> Path:
+) -> "Axes":
     """Draws how far each gene moves when another is perturbed, for the pairs that move most.
 
     Args:
         shifts: the table of `perturbation_stats(method="gene_shifts")`.
-        path: the png to write.
+        path: a png to write. Default: none.
         number: how many perturbed and affected genes at most: those with the largest means over
             the genes that are drawn.
         title: above the picture.
 
     Returns:
-        `path`. Pairs that no cell holds are left white.
+        The matplotlib Axes. Pairs that no cell holds are left white.
 
     Raises:
         ValueError: if a column is missing or there is no affected gene.
@@ -64,7 +68,7 @@ def gene_effect_heatmap(
         .reindex(index=rows, columns=columns)
         .to_numpy(dtype=float)
     )
-    figure, axes = empty_picture(1.5 + 0.165 * len(rows), title, width=6.2)
+    axes = empty_picture(1.5 + 0.165 * len(rows), title, width=6.2)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     image = axes.imshow(grid, cmap="viridis", aspect="auto", interpolation="nearest")
@@ -78,10 +82,10 @@ def gene_effect_heatmap(
     axes.tick_params(length=0)
     axes.set_xlabel("affected gene", fontsize=TEXT, color=INK)
     axes.set_ylabel("perturbed gene", fontsize=TEXT, color=INK)
-    bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
+    bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=SMALL, colors=INK, length=0)
     bar.ax.ticklabel_format(style="sci", scilimits=(-3, 3), useMathText=True)
     bar.ax.yaxis.get_offset_text().set_fontsize(SMALL)
     bar.set_label("1 - cosine", fontsize=SMALL, color=INK)
-    return write_picture(figure, path)
+    return finished(axes, path)

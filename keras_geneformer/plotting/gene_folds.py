@@ -1,12 +1,12 @@
 """Genes held out fold by fold: ROC curves with their mean, and how scores lie in each class."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -16,13 +16,18 @@ from keras_geneformer.picture_style import (
     clipped,
     cycled,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _GRID = np.linspace(0.0, 1.0, 101)
 
 
-def fold_roc_curves(predictions: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def fold_roc_curves(
+    predictions: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> "Axes":
     """Draws the ROC curve of every fold thinly and their mean boldly, with one sd as a band.
 
     Of two classes the curve is that of the rarer one; of several, a fold's curve is the mean of
@@ -30,11 +35,11 @@ def fold_roc_curves(predictions: pd.DataFrame, path: str | Path, *, title: str =
 
     Args:
         predictions: one row a held-out gene: `true`, `fold` and `prob_<class>`.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`. A fold that lacks a class is left out.
+        The matplotlib Axes. A fold that lacks a class is left out.
 
     Raises:
         ValueError: if a column is missing, or no fold has genes of every class.
@@ -61,7 +66,7 @@ def fold_roc_curves(predictions: pd.DataFrame, path: str | Path, *, title: str =
         names.append(str(fold))
     if not curves:
         raise ValueError("no fold has genes of every class: there is no ROC curve to draw")
-    figure, axes = empty_picture(4.3 + 0.08 * len(curves), title)
+    axes = empty_picture(4.3 + 0.08 * len(curves), title)
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)))
     for name, curve, area, colour in zip(names, curves, areas, cycled(COLOURS[1:], len(curves))):
         axes.plot(
@@ -82,25 +87,29 @@ def fold_roc_curves(predictions: pd.DataFrame, path: str | Path, *, title: str =
     axes.plot(_GRID, mean, color=COLOURS[0], linewidth=2.2, label=label)
     of = f" ({clipped(classes[0], 24)})" if len(classes) == 1 else " (mean of classes)"
     _frame(axes, "false positive rate", f"true positive rate{of}")
-    _legend(figure)
-    return write_picture(figure, path)
+    _legend(axes.figure)
+    return finished(axes, path)
 
 
 def score_distribution(
-    predictions: pd.DataFrame, path: str | Path, *, label: str | None = None, title: str = ""
-) -> Path:
+    predictions: pd.DataFrame,
+    path: str | Path | None = None,
+    *,
+    label: str | None = None,
+    title: str = "",
+) -> "Axes":
     """Draws how the probabilities of one class lie among the genes of each true class.
 
     A dot is a gene, apart from its neighbours in height only to be seen.
 
     Args:
         predictions: one row a gene: `true` and `prob_<class>`.
-        path: the png to write.
+        path: a png to write. Default: none.
         label: the class whose probability is drawn; by default the rarest.
         title: above the picture.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing, or there is no such class.
@@ -112,7 +121,7 @@ def score_distribution(
     if label not in classes:
         raise ValueError(f"no column 'prob_{label}': the classes are {', '.join(classes)}")
     present = [name for name in classes if (predictions["true"] == name).any()]
-    figure, axes = empty_picture(1.2 + 0.75 * len(present), title)
+    axes = empty_picture(1.2 + 0.75 * len(present), title)
     rng = np.random.default_rng(0)
     for row, (name, colour) in enumerate(zip(present, cycled(COLOURS, len(present)))):
         own = predictions.loc[predictions["true"] == name, f"prob_{label}"].to_numpy(dtype=float)
@@ -133,7 +142,7 @@ def score_distribution(
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=6)
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def _classes(predictions: pd.DataFrame, *wanted: str) -> list[str]:

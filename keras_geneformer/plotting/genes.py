@@ -1,12 +1,12 @@
 """Genes as bars."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     RULE,
@@ -14,13 +14,16 @@ from keras_geneformer.picture_style import (
     TEXT,
     cycled,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def gene_bars(
     effects: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     gene: str = "gene",
     value: str = "value",
@@ -28,12 +31,12 @@ def gene_bars(
     number: int = 15,
     title: str = "",
     xlabel: str = "",
-) -> Path:
+) -> "Axes":
     """Draws the genes with the largest values as bars, the largest on top, group by group.
 
     Args:
         effects: one row a gene.
-        path: the png to write.
+        path: a png to write. Default: none.
         gene: the column that labels a bar (symbols read best).
         value: the column that is drawn.
         group: a column that colours the bars (a cell type, say); None for one colour.
@@ -42,7 +45,7 @@ def gene_bars(
         xlabel: what the value is, below the axis.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing or no value is finite.
@@ -59,7 +62,7 @@ def gene_bars(
     if group:
         top = pd.concat([top[top[group] == name] for name in groups])
     colours = dict(zip(groups, cycled(COLOURS, len(groups))))
-    figure, axes = empty_picture(0.9 + 0.22 * len(top) + (0.25 if group else 0), title)
+    axes = empty_picture(0.9 + 0.22 * len(top) + (0.25 if group else 0), title)
     for position, (_, row) in enumerate(top.iterrows()):
         axes.barh(position, row[value], color=colours[row[group] if group else None], height=0.72)
     axes.set_yticks(range(len(top)), [str(name) for name in top[gene]], fontsize=TEXT)
@@ -71,7 +74,7 @@ def gene_bars(
     if group:
         from matplotlib.patches import Patch
 
-        figure.legend(
+        axes.figure.legend(
             handles=[Patch(color=colours[name], label=str(name)) for name in groups],
             loc="outside lower center",
             ncols=2,
@@ -79,4 +82,4 @@ def gene_bars(
             frameon=False,
             labelcolor=INK,
         )
-    return write_picture(figure, path)
+    return finished(axes, path)

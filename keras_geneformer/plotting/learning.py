@@ -3,25 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     RULE,
     SMALL,
     TEXT,
     cycled,
-    empty_picture,
-    style_axes,
-    write_picture,
+    empty_panels,
+    finished,
 )
 
 _PREFIX = "validation_"
 _SCORES = (COLOURS[2], COLOURS[5], COLOURS[6], COLOURS[8])
 
 
-def learning_curves(history: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def learning_curves(
+    history: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> np.ndarray:
     """Draws the loss of training and validation, and the validation's scores, by step.
 
     Vertical rules stand where epochs end. Above 60 steps the training loss is drawn faintly, and
@@ -31,11 +33,12 @@ def learning_curves(history: pd.DataFrame, path: str | Path, *, title: str = "")
         history: as `finetune_cells` returns it: one row a step with `step`, `epoch`, `loss`, and
             where an epoch ends `validation_loss` and scores `validation_<name>`; other columns that
             are no numbers are left out.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`. Without validation there is the upper half alone.
+        The matplotlib Axes, shape (2,): losses, scores. Without scores there are the losses alone,
+        shape (1,).
 
     Raises:
         ValueError: if there is no row or no column `loss`.
@@ -56,14 +59,9 @@ def learning_curves(history: pd.DataFrame, path: str | Path, *, title: str = "")
         and pd.api.types.is_numeric_dtype(history[name])
         and history[name].notna().any()
     ]
-    figure, upper = empty_picture(5.0 if scores else 3.0, title)
-    panels = [upper]
-    if scores:
-        upper.remove()
-        grid = figure.add_gridspec(2, 1)
-        panels = [figure.add_subplot(grid[number]) for number in range(2)]
+    grid = empty_panels(5.0 if scores else 3.0, title, 2 if scores else 1)
+    panels = grid[:, 0]
     for axes in panels:
-        style_axes(axes)
         axes.grid(axis="y", color=RULE, linewidth=0.8)
         for end in _epoch_ends(history, steps):
             axes.axvline(end, color=RULE, linewidth=0.8)
@@ -82,7 +80,7 @@ def learning_curves(history: pd.DataFrame, path: str | Path, *, title: str = "")
     panels[-1].set_xlabel("step (rules: where epochs end)", fontsize=TEXT, color=INK)
     for axes in panels:
         axes.legend(fontsize=SMALL, frameon=False, loc="best", labelcolor=INK)
-    return write_picture(figure, path)
+    return finished(panels, path)
 
 
 def _draw_losses(axes: Any, history: pd.DataFrame, steps: Any) -> None:

@@ -1,11 +1,12 @@
 """The losses of a training history as lines."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -14,19 +15,22 @@ from keras_geneformer.picture_style import (
     TEXT,
     cycled,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def loss_curve(
     history: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     baseline: float | None = None,
     baseline_label: str = "baseline",
     title: str = "",
     ylabel: str = "loss",
-) -> Path:
+) -> "Axes":
     """Draws one line for each loss of a training history.
 
     Where a line has more than 60 points, they are drawn faintly and their running mean over a
@@ -35,14 +39,14 @@ def loss_curve(
     Args:
         history: one row a point. A column `step` or else `epoch` is the x axis, or else the row's
             number counted from 1; every numeric column whose name is or ends in `loss` is a line.
-        path: the png to write.
+        path: a png to write. Default: none.
         baseline: a loss to compare with, drawn as a dashed line; None draws none.
         baseline_label: what the baseline is.
         title: above the picture.
         ylabel: beside the y axis, with the unit.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if no column is a loss.
@@ -67,7 +71,7 @@ def loss_curve(
     axis = next((name for name in ("step", "epoch") if name in history.columns), None)
     x = history[axis].to_numpy() if axis else np.arange(1, len(history) + 1)
 
-    figure, axes = empty_picture(3.0, title)
+    axes = empty_picture(3.0, title)
     for name, colour in zip(losses, cycled(COLOURS, len(losses))):
         points = history[name].notna().to_numpy()
         label = name.removesuffix("loss").strip("_") or "training"
@@ -95,4 +99,4 @@ def loss_curve(
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     if len(losses) > 1:
         axes.legend(fontsize=TEXT, frameon=False, loc="best", labelcolor=INK)
-    return write_picture(figure, path)
+    return finished(axes, path)

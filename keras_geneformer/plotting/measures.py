@@ -1,24 +1,30 @@
 """Representations of cells against measures of them, as a table of shades."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import INK, SMALL, TEXT, clipped, empty_picture, write_picture
+from keras_geneformer.plotting.style import INK, SMALL, TEXT, clipped, empty_picture, finished
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-def measure_table(table: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def measure_table(
+    table: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> "Axes":
     """Draws a table of measures between 0 and 1: darker is higher, and so better.
 
     Args:
         table: one row a representation, one column a measure, as `batch_effects` gives it. The
             three scores stand apart from the measures that they are means of.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: the table is empty, or a value is no number between 0 and 1.
@@ -33,7 +39,7 @@ def measure_table(table: pd.DataFrame, path: str | Path, *, title: str = "") -> 
             f"{f'{known.min():.3g} to {known.max():.3g}' if known.size else 'none'}"
         )
     measures, names = list(map(str, table.columns)), list(map(str, table.index))
-    figure, axes = empty_picture(1.2 + 0.27 * len(measures), title)
+    axes = empty_picture(1.2 + 0.27 * len(measures), title)
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         best = np.isfinite(value) and value >= np.nanmax(values[row]) - 5e-4
@@ -59,4 +65,4 @@ def measure_table(table: pd.DataFrame, path: str | Path, *, title: str = "") -> 
     scores = [place for place, name in enumerate(measures) if name.endswith("_score")]
     if scores:
         axes.axhline(scores[0] - 0.5, color=INK, linewidth=1.2)
-    return write_picture(figure, path)
+    return finished(axes, path)

@@ -3,11 +3,12 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     MARKERS,
@@ -17,27 +18,30 @@ from keras_geneformer.picture_style import (
     clipped,
     cycled,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def comparison_bars(
     table: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     scores: Sequence[str] = ("accuracy", "macro_f1"),
     title: str = "",
-) -> Path:
+) -> "Axes":
     """Draws each method's mean scores as bars, its folds as dots on them, the best on top.
 
     Args:
         table: one row a method and fold: `method`, and the scores.
-        path: the png to write.
+        path: a png to write. Default: none.
         scores: columns to draw; the last one orders the methods.
         title: above the picture.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing or there is no row.
@@ -47,7 +51,7 @@ def comparison_bars(
     means = table.groupby("method", sort=False)[list(scores)].mean()
     means = means.sort_values(scores[-1], ascending=False, kind="stable")
     bar = 0.8 / len(scores)
-    figure, axes = empty_picture(1.1 + (0.14 + 0.16 * len(scores)) * len(means), title)
+    axes = empty_picture(1.1 + (0.14 + 0.16 * len(scores)) * len(means), title)
     for number, (score, colour) in enumerate(zip(scores, cycled(COLOURS[:2], len(scores)))):
         places = np.arange(len(means)) - 0.4 + bar * (number + 0.5)
         label = score.replace("_", " ").replace("macro f1", "macro-F1")
@@ -75,36 +79,36 @@ def comparison_bars(
     axes.set_xlabel("score; bar: mean, dots: folds", fontsize=TEXT, color=INK)
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
-    figure.legend(
+    axes.figure.legend(
         loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False, labelcolor=INK
     )
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def fold_scores(
     table: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     scores: Sequence[str] = ("accuracy", "macro_f1"),
     title: str = "",
-) -> Path:
+) -> "Axes":
     """Draws the scores of every fold as dots, with their mean as a line and one sd as a band.
 
     Args:
         table: one row a fold, in order: the scores, and `fold`, its name.
-        path: the png to write.
+        path: a png to write. Default: none.
         scores: columns to draw (`auc`, say, of a gene study).
         title: above the picture.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing or there is no row.
         ImportError: if matplotlib is not installed.
     """
     _check(table, ("fold", *scores), "scores by fold")
-    figure, axes = empty_picture(3.2, title)
+    axes = empty_picture(3.2, title)
     places = np.arange(len(table))
     for number, (score, colour) in enumerate(zip(scores, cycled(COLOURS, len(scores)))):
         values = table[score].to_numpy(dtype=float)
@@ -124,10 +128,10 @@ def fold_scores(
     axes.set_xlabel("fold", fontsize=TEXT, color=INK)
     axes.set_ylabel("score", fontsize=TEXT, color=INK)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
-    figure.legend(
+    axes.figure.legend(
         loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False, labelcolor=INK
     )
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def _check(table: pd.DataFrame, wanted: Sequence[str], what: str) -> None:

@@ -1,11 +1,12 @@
 """Networks of genes: their modules as a matrix, and genes as points."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     MARKERS,
@@ -14,8 +15,11 @@ from keras_geneformer.picture_style import (
     TEXT,
     clipped,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SQUARES = 250
 """Rows and columns of the matrix at most; with more genes a square is the mean of several."""
@@ -24,18 +28,18 @@ _NONE = "none"
 
 
 def module_matrix(
-    genes: pd.DataFrame, edges: pd.DataFrame, path: str | Path, *, title: str = ""
-) -> Path:
+    genes: pd.DataFrame, edges: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> "Axes":
     """Draws the weights between genes, ordered by module, strongest genes of a module first.
 
     Args:
         genes: indexed by gene, with `module`, and `strength` within it (`GeneNetwork.genes`).
         edges: `source`, `target` and `weight` (`GeneNetwork.edges`).
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`. Genes of no module are left out; the large modules have their numbers.
+        The matplotlib Axes. Genes of no module are left out; the large modules have their numbers.
 
     Raises:
         ValueError: a column is missing, or no gene is of a module.
@@ -52,7 +56,7 @@ def module_matrix(
     sums = np.zeros((squares, squares))
     np.add.at(sums, (rows, columns), linked["weight"].to_numpy(dtype=float))
     sums = sums + sums.T
-    figure, axes = empty_picture(4.9, title)
+    axes = empty_picture(4.9, title)
     shades = np.sqrt(sums)
     top = float(np.quantile(shades[shades > 0], 0.98)) if (shades > 0).any() else 1.0
     axes.imshow(shades, cmap="Blues", vmin=0, vmax=top, interpolation="nearest")
@@ -60,42 +64,41 @@ def module_matrix(
     starts = np.concatenate([[0], ends[:-1]])
     scale = squares / len(ordered)
     ticks = []
-    for start, end in zip(starts * scale - 0.5, ends * scale - 0.5):
+    for first, last in zip(starts, ends):
+        start, end = first * scale - 0.5, last * scale - 0.5
         box = [(start, start), (end, start), (end, end), (start, end), (start, start)]
         axes.plot(*zip(*box), color=COLOURS[1], linewidth=0.7)
         if end - start > squares / 30:
-            ticks.append(
-                ((start + end) / 2, ordered["module"].iloc[round((end - 0.4) / scale) - 1])
-            )
+            ticks.append(((start + end) / 2, ordered["module"].iloc[first]))
     axes.set_xticks([])
     axes.set_yticks([place for place, _ in ticks], [str(name) for _, name in ticks], fontsize=SMALL)
     axes.tick_params(length=0)
     axes.set_ylabel("module", fontsize=TEXT, color=INK)
     axes.set_xlabel(f"{len(ordered)} genes, by module", fontsize=TEXT, color=INK)
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def network_map(
     coordinates: pd.DataFrame,
     genes: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     hubs: pd.DataFrame | None = None,
     modules: int = 12,
     title: str = "",
-) -> Path:
+) -> "Axes":
     """Draws genes as points, coloured by module, with the names of hub genes.
 
     Args:
         coordinates: one row a gene of `genes`, in their order; the first two columns are x and y.
         genes: indexed by gene, with `symbol`, `module` and `strength` (`GeneNetwork.genes`).
-        path: the png to write.
+        path: a png to write. Default: none.
         hubs: genes to name (`GeneNetwork.hubs`); the strongest of each module by default.
         modules: the largest so many have colours and names; the others are grey.
         title: above the picture.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: a column is missing, no gene is of a module, or there are not as many
@@ -108,7 +111,7 @@ def network_map(
         )
     sizes = _ordered(genes)["module"].value_counts(sort=False)
     drawn = sizes.index[:modules].tolist()
-    figure, axes = empty_picture(4.3 + 0.19 * -(-(len(drawn) + 1) // 3), title, square=True)
+    axes = empty_picture(4.3 + 0.19 * -(-(len(drawn) + 1) // 3), title, square=True)
     x, y = (coordinates.iloc[:, column].to_numpy(dtype=float) for column in (0, 1))
     module = genes["module"].to_numpy(dtype=object)
     size = float(np.clip(9000 / len(x), 3, 22))
@@ -144,7 +147,7 @@ def network_map(
     axes.set_yticks([])
     axes.set_xlabel(str(coordinates.columns[0]), fontsize=SMALL, color=QUIET, loc="left")
     axes.set_ylabel(str(coordinates.columns[1]), fontsize=SMALL, color=QUIET, loc="bottom")
-    figure.legend(
+    axes.figure.legend(
         title="module (genes)",
         loc="outside lower center",
         ncols=4,
@@ -155,7 +158,7 @@ def network_map(
         handletextpad=0.2,
         columnspacing=1.0,
     )
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def _ordered(genes: pd.DataFrame) -> pd.DataFrame:

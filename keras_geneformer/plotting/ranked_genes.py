@@ -1,11 +1,12 @@
 """Genes at both ends of a ranking."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -14,13 +15,16 @@ from keras_geneformer.picture_style import (
     TEXT,
     clipped,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def ranked_genes(
     statistics: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     effect: str = "effect",
     low: str = "effect_low",
@@ -30,12 +34,12 @@ def ranked_genes(
     number: int = 12,
     title: str = "",
     xlabel: str = "",
-) -> Path:
+) -> "Axes":
     """Draws the genes with the highest and with the lowest effects as bars with intervals.
 
     Args:
         statistics: one row a gene (`perturbation_stats`).
-        path: the png to write.
+        path: a png to write. Default: none.
         effect: the column that is drawn.
         low, high: columns with the ends of its interval; not drawn where they are missing.
         gene: the column with the names.
@@ -45,7 +49,7 @@ def ranked_genes(
         xlabel: what the effect is, below the axis.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing or no effect is finite.
@@ -64,7 +68,7 @@ def ranked_genes(
         [significant, effect], ascending=[False, True], kind="stable"
     )
     shown = pd.concat([up, down.head(number)]).sort_values(effect, ascending=False)
-    figure, axes = empty_picture(1.0 + 0.2 * len(shown), title)
+    axes = empty_picture(1.0 + 0.2 * len(shown), title)
     places = np.arange(len(shown))
     values = shown[effect].to_numpy(dtype=float)
     hit = shown[significant].to_numpy() == 1
@@ -92,4 +96,4 @@ def ranked_genes(
     axes.locator_params(axis="x", nbins=5)
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 3), useMathText=True)
     axes.xaxis.get_offset_text().set_fontsize(SMALL)
-    return write_picture(figure, path)
+    return finished(axes, path)

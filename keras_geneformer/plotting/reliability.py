@@ -5,19 +5,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
     RULE,
     TEXT,
-    empty_picture,
-    style_axes,
-    write_picture,
+    empty_panels,
+    finished,
 )
 
 
-def reliability_diagram(table: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def reliability_diagram(
+    table: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> np.ndarray:
     """Draws accuracy against confidence, bin by bin, and below how many cells each bin has.
 
     The expected calibration error (ECE), the mean distance of the two over cells (Guo et al.,
@@ -25,11 +26,11 @@ def reliability_diagram(table: pd.DataFrame, path: str | Path, *, title: str = "
 
     Args:
         table: one row a bin: `confidence` (mean), `accuracy` and `cells`; empty bins may be there.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`.
+        The two matplotlib Axes: accuracy, cells.
 
     Raises:
         ValueError: if a column is missing or no bin has a cell.
@@ -47,13 +48,9 @@ def reliability_diagram(table: pd.DataFrame, path: str | Path, *, title: str = "
         bins[name].to_numpy(dtype=float) for name in ("confidence", "accuracy", "cells")
     )
     error = float((cells * np.abs(accuracy - confidence)).sum() / cells.sum())
-    figure, axes = empty_picture(5.2, title)
-    axes.remove()
-    grid = figure.add_gridspec(2, 1, height_ratios=[3.2, 1])
-    upper = figure.add_subplot(grid[0])
-    lower = figure.add_subplot(grid[1], sharex=upper)
+    panels = empty_panels(5.2, title, 2, sharex=True, height_ratios=[3.2, 1])
+    upper, lower = panels[:, 0]
     for each in (upper, lower):
-        style_axes(each)
         each.grid(color=RULE, linewidth=0.8)
     upper.plot([0, 1], [0, 1], color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)))
     upper.vlines(confidence, confidence, accuracy, color=COLOURS[1], linewidth=3, alpha=0.5)
@@ -74,4 +71,4 @@ def reliability_diagram(table: pd.DataFrame, path: str | Path, *, title: str = "
     lower.bar(confidence, cells, width=0.025, color=COLOURS[0])
     lower.set_ylabel("cells", fontsize=TEXT, color=INK)
     lower.set_xlabel("confidence (probability of the label)", fontsize=TEXT, color=INK)
-    return write_picture(figure, path)
+    return finished(panels[:, 0], path)

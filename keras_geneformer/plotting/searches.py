@@ -1,11 +1,12 @@
 """A search for settings, trial by trial."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -13,30 +14,33 @@ from keras_geneformer.picture_style import (
     SMALL,
     TEXT,
     empty_picture,
-    write_picture,
+    finished,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def search_history(
     trials: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     title: str = "",
     ylabel: str = "score",
     lowest: bool = False,
-) -> Path:
+) -> "Axes":
     """Draws the score of every trial as a dot, and the best so far as a line.
 
     Args:
         trials: a row a trial, in order: `trial`, `state`, `score` (as `search` gives them). Pruned
             trials are hollow, and no part of the line.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
         ylabel: what the score is.
         lowest: the best score is the lowest (a loss).
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing or no trial has a score.
@@ -48,7 +52,7 @@ def search_history(
     scored = trials[np.isfinite(trials["score"].astype(float))]
     if scored.empty:
         raise ValueError("no trial has a score: nothing to draw")
-    figure, axes = empty_picture(3.0, title)
+    axes = empty_picture(3.0, title)
     complete = scored["state"] == "complete"
     axes.plot(
         scored["trial"][~complete],
@@ -67,7 +71,7 @@ def search_history(
     axes.set_ylabel(ylabel, fontsize=TEXT, color=INK)
     axes.locator_params(axis="x", integer=True)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
-    figure.legend(
+    axes.figure.legend(
         loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False, labelcolor=INK
     )
-    return write_picture(figure, path)
+    return finished(axes, path)

@@ -1,11 +1,14 @@
 """Where perturbed cells go: arrows towards states, and on a map of cells."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.cell_maps import umap_coordinates
+from keras_geneformer.plotting.name_places import heights_apart
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -15,27 +18,28 @@ from keras_geneformer.picture_style import (
     clipped,
     cycled,
     empty_picture,
-    write_picture,
+    finished,
 )
-from keras_geneformer.plotting.cell_maps import umap_coordinates
-from keras_geneformer.plotting.name_places import heights_apart
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def gene_arrows(
     statistics: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     goal: str = "Shift_to_goal_end",
     alternative: str | None = None,
     gene: str = "Gene_name",
     number: int = 12,
     title: str = "",
-) -> Path:
+) -> "Axes":
     """Draws each gene as an arrow in the plane of its shifts to the goal and to another state.
 
     Args:
         statistics: the table of `perturbation_stats(method="goal_state_shift")`.
-        path: the png to write.
+        path: a png to write. Default: none.
         goal: the column on the x axis.
         alternative: that on the y axis. Default: the first `Shift_to_alt_end_...`.
         gene: the column with the names.
@@ -44,7 +48,7 @@ def gene_arrows(
         title: above the picture.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing, there is no alternative state, or no row.
@@ -62,7 +66,7 @@ def gene_arrows(
     x, y = (statistics[name].to_numpy(dtype=float) for name in (goal, alternative))
     hit = statistics.get("Sig", pd.Series(0, index=statistics.index)).to_numpy() == 1
     order = np.lexsort((-np.hypot(x, y), ~hit))[:number]
-    figure, axes = empty_picture(4.6, title)
+    axes = empty_picture(4.6, title)
     axes.scatter(x, y, s=float(np.clip(6000 / len(x), 4, 16)), color="#c7ccd4", linewidth=0)
     axes.margins(0.16)
     low, high = axes.get_ylim()
@@ -99,25 +103,25 @@ def gene_arrows(
     axes.ticklabel_format(style="sci", scilimits=(-3, 3), useMathText=True)
     for side in (axes.xaxis, axes.yaxis):
         side.get_offset_text().set_fontsize(SMALL)
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def state_arrows(
     before: pd.DataFrame,
     after: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     labels: pd.Series | None = None,
     stretch: float = 1.0,
     seed: int = 0,
     title: str = "",
-) -> Path:
+) -> "Axes":
     """Draws cells before and after a perturbation on one map, an arrow from each to where it goes.
 
     Args:
         before: one row a cell, one column a dimension (`embed_cells`): the map's cells.
         after: the same dimensions; rows named as in `before`, all its cells or some.
-        path: the png to write.
+        path: a png to write. Default: none.
         labels: one label a cell of `before`, in the same order, that colours it; None: one colour.
         stretch: how many times as far as they went cells are drawn to go: one gene moves a cell by
             less than a layout shows.
@@ -125,8 +129,8 @@ def state_arrows(
         title: above the picture.
 
     Returns:
-        `path`. Both are laid out together by UMAP where umap-learn is installed, else on their
-        first two principal components; the axes say which.
+        The matplotlib Axes. Both are laid out together by UMAP where umap-learn is installed, else
+        on their first two principal components; the axes say which.
 
     Raises:
         ValueError: if dimensions or names do not match.
@@ -149,7 +153,7 @@ def state_arrows(
     except ImportError:
         places, axis = _principal(both.to_numpy(dtype=float)), "principal component "
     start, end = places[: len(before)], places[len(before) :]
-    figure, axes = empty_picture(4.6, title, square=True)
+    axes = empty_picture(4.6, title, square=True)
     names = pd.Series("cells", index=before.index) if labels is None else labels.astype(str)
     kinds = list(dict.fromkeys(names))
     size = float(np.clip(9000 / len(start), 3, 22))
@@ -174,10 +178,10 @@ def state_arrows(
     axes.set_xlabel(f"{axis}1", fontsize=SMALL, color=QUIET, loc="left")
     axes.set_ylabel(f"{axis}2", fontsize=SMALL, color=QUIET, loc="bottom")
     if labels is not None:
-        figure.legend(
+        axes.figure.legend(
             loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False, labelcolor=INK
         )
-    return write_picture(figure, path)
+    return finished(axes, path)
 
 
 def _principal(values: np.ndarray) -> np.ndarray:

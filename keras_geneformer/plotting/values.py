@@ -5,29 +5,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
     RULE,
     TEXT,
     clipped,
-    empty_picture,
-    style_axes,
-    write_picture,
+    empty_panels,
+    finished,
 )
 
 
-def predicted_values(predictions: pd.DataFrame, path: str | Path, *, title: str = "") -> Path:
+def predicted_values(
+    predictions: pd.DataFrame, path: str | Path | None = None, *, title: str = ""
+) -> np.ndarray:
     """Draws each cell's predicted number against its true one, a panel a column.
 
     Args:
         predictions: one row a cell, with `true_<column>` and `value_<column>` for every column.
-        path: the png to write.
+        path: a png to write. Default: none.
         title: above the picture.
 
     Returns:
-        `path`.
+        The matplotlib Axes, one a column.
 
     Raises:
         ValueError: if there is no row or no such pair of columns.
@@ -45,12 +46,8 @@ def predicted_values(predictions: pd.DataFrame, path: str | Path, *, title: str 
             f"but the table has {len(predictions)} rows and columns "
             f"{list(map(str, predictions.columns))}"
         )
-    figure, first = empty_picture(3.6 * len(names) + 0.3, title)
-    first.remove()
-    grid = figure.add_gridspec(len(names), 1)
-    for number, name in enumerate(names):
-        axes = figure.add_subplot(grid[number])
-        style_axes(axes)
+    panels = empty_panels(3.6 * len(names) + 0.3, title, len(names))
+    for axes, name in zip(panels[:, 0], names):
         true = predictions[f"true_{name}"].to_numpy(dtype=float)
         found = predictions[f"value_{name}"].to_numpy(dtype=float)
         ends = [min(true.min(), found.min()), max(true.max(), found.max())]
@@ -60,4 +57,4 @@ def predicted_values(predictions: pd.DataFrame, path: str | Path, *, title: str 
         axes.set_xlabel(f"true {clipped(name, 30)}", fontsize=TEXT, color=INK)
         axes.set_ylabel(f"predicted {clipped(name, 30)}", fontsize=TEXT, color=INK)
         axes.grid(color=RULE, linewidth=0.8)
-    return write_picture(figure, path)
+    return finished(panels[:, 0], path)

@@ -1,11 +1,13 @@
 """Effects of genes against how sure they are."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.name_places import heights_apart
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
@@ -14,16 +16,18 @@ from keras_geneformer.picture_style import (
     TEXT,
     clipped,
     empty_picture,
-    write_picture,
+    finished,
 )
-from keras_geneformer.plotting.name_places import heights_apart
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LEAST = 1e-300
 
 
 def volcano(
     statistics: pd.DataFrame,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     effect: str = "effect",
     p: str = "Goal_end_vs_random_pval",
@@ -32,12 +36,12 @@ def volcano(
     number: int = 10,
     title: str = "",
     xlabel: str = "",
-) -> Path:
+) -> "Axes":
     """Draws each gene's effect against its p, the strongest of the significant ones named.
 
     Args:
         statistics: one row a gene (`perturbation_stats`); those without a p are left out.
-        path: the png to write.
+        path: a png to write. Default: none.
         effect: the column on the x axis.
         p: the column on the y axis, as -log10.
         gene: the column with the names.
@@ -47,7 +51,7 @@ def volcano(
         xlabel: what the effect is, below the axis.
 
     Returns:
-        `path`.
+        The matplotlib Axes.
 
     Raises:
         ValueError: if a column is missing or no gene has both numbers.
@@ -63,7 +67,7 @@ def volcano(
     x = table[effect].to_numpy(dtype=float)
     y = -np.log10(np.maximum(table[p].to_numpy(dtype=float), _LEAST))
     hit = table[significant].to_numpy() == 1
-    figure, axes = empty_picture(4.2, title)
+    axes = empty_picture(4.2, title)
     size = float(np.clip(6000 / len(x), 5, 20))
     axes.scatter(x[~hit], y[~hit], s=size, color="#b4bac5", linewidth=0)
     for sign, colour in ((1, COLOURS[2]), (-1, COLOURS[1])):
@@ -95,4 +99,4 @@ def volcano(
     axes.locator_params(axis="x", nbins=5)
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 3), useMathText=True)
     axes.xaxis.get_offset_text().set_fontsize(SMALL)
-    return write_picture(figure, path)
+    return finished(axes, path)

@@ -106,8 +106,9 @@ def test_arrows_on_a_map_of_cells(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     before = pd.DataFrame(rng.normal(size=(12, 5)), [f"c{cell}" for cell in range(12)])
     after = before.iloc[:4] + 0.1
-    path = plotting.state_arrows(before, after, tmp_path / "map.png", stretch=5.0)
-    assert path.read_bytes().startswith(b"\x89PNG")
+    axes = plotting.state_arrows(before, after, stretch=5.0)
+    assert axes.get_xlabel() == "principal component 1"
+    assert [len(drawn.get_offsets()) for drawn in axes.collections] == [12, 4]
     with pytest.raises(ValueError, match=r"12 x 5 before and 4 x 5 after, 4 of unknown names, and"):
         plotting.state_arrows(before, after.set_axis(list("abcd")), tmp_path / "b.png")
     with pytest.raises(ValueError, match=r"no column \['Sig'\] among \['effect', 'Goal_end_vs"):

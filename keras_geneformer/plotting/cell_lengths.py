@@ -5,15 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_geneformer.picture_style import (
+from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
     QUIET,
     RULE,
     TEXT,
-    empty_picture,
-    style_axes,
-    write_picture,
+    empty_panels,
+    finished,
 )
 
 _BARS = 10
@@ -21,19 +20,23 @@ _BINS = 40
 _NARROWEST = 10  # tokens
 
 
-def plot_description(
-    cells: Any, vocabulary: Any = None, path: str | Path | None = None, *, title: str = ""
+def cell_lengths(
+    cells: Any,
+    path: str | Path | None = None,
+    *,
+    vocabulary: Any = None,
+    title: str = "",
 ) -> np.ndarray:
     """Draws the lengths of cells as a histogram, and the most frequent tokens as bars.
 
     Args:
         cells: a `CellDataset`.
-        vocabulary: the cells' vocabulary, for symbols; without it, bars show token ids.
         path: a png to write. Default: none.
+        vocabulary: the cells' vocabulary, for symbols; without it, bars show token ids.
         title: above the picture.
 
     Returns:
-        The two axes, shape (2,): lengths, tokens. Their figure is `axes[0].figure`.
+        The two matplotlib Axes: lengths, tokens.
 
     Raises:
         ValueError: there are no cells, or they were made with another vocabulary.
@@ -42,18 +45,11 @@ def plot_description(
     if not len(cells):
         raise ValueError("there are no cells to draw")
     found = cells.describe(vocabulary, top=_BARS)
-    figure, lengths = empty_picture(2.6 + 0.9 + 0.2 * len(found.top_tokens), title)
-    grid = lengths.get_gridspec()
-    lengths.remove()
-    grid = figure.add_gridspec(2, 1, height_ratios=[1.9, 0.8 + 0.2 * len(found.top_tokens)])
-    axes = np.array([figure.add_subplot(grid[0]), figure.add_subplot(grid[1])], dtype=object)
-    for each in axes:
-        style_axes(each)
-    _draw_lengths(axes[0], cells.lengths, found)
-    _draw_tokens(axes[1], found.top_tokens)
-    if path is not None:
-        write_picture(figure, path)
-    return axes
+    bars = 0.8 + 0.2 * len(found.top_tokens)
+    panels = empty_panels(2.7 + bars, title, 2, height_ratios=[1.9, bars])
+    _draw_lengths(panels[0, 0], cells.lengths, found)
+    _draw_tokens(panels[1, 0], found.top_tokens)
+    return finished(panels[:, 0], path)
 
 
 def _draw_lengths(axes: Any, lengths: np.ndarray, found: Any) -> None:

@@ -4,9 +4,10 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 COLOURS = (
     "#332288",
@@ -26,8 +27,30 @@ WIDTH, DPI, TEXT, SMALL = 5.0, 200, 9.0, 7.5
 
 def empty_picture(
     height: float, title: str, *, width: float = WIDTH, square: bool = False
-) -> "tuple[Figure, Axes]":
-    """An empty figure in the house style, and its only axes."""
+) -> "Axes":
+    """The only axes of an empty figure in the house style."""
+    return empty_panels(height, title, width=width, square=square)[0, 0]
+
+
+def empty_panels(
+    height: float,
+    title: str,
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    width: float = WIDTH,
+    square: bool = False,
+    **options: Any,
+) -> np.ndarray:
+    """The axes of an empty figure in the house style, shape (rows, columns).
+
+    Args:
+        height, width: in inches.
+        title: above the picture.
+        rows, columns: how many panels there are.
+        square: panels have no frame.
+        **options: of matplotlib's `Figure.subplots` (`sharex`, `height_ratios`, ...).
+    """
     try:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -35,14 +58,18 @@ def empty_picture(
         raise ImportError(
             "drawing needs matplotlib: pip install 'keras_geneformer[plot]'"
         ) from error
+    from keras_geneformer.plotting.axes import PictureAxes, PicturePanels
+
     layout: Any = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
-    axes = figure.add_subplot()
-    style_axes(axes, square=square)
+    kind = {"axes_class": PictureAxes}
+    panels = figure.subplots(rows, columns, squeeze=False, subplot_kw=kind, **options)
+    for axes in panels.flat:
+        style_axes(axes, square=square)
     if title:
         wrapped = textwrap.fill(title, int(width * 10))
         figure.suptitle(wrapped, x=0.02, ha="left", fontsize=10.5, fontweight="bold", color=INK)
-    return figure, axes
+    return panels.view(PicturePanels)
 
 
 def style_axes(axes: Any, *, square: bool = False) -> None:
@@ -65,10 +92,20 @@ def clipped(name: object, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def write_picture(figure: Any, path: str | Path) -> Path:
-    """Saves the picture beside `path` and renames it, so that no half picture is left."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    figure.savefig(beside, format="png")
-    return beside.replace(path)
+def finished(axes: Any, path: str | Path | None) -> Any:
+    """The axes of a drawn picture, which is written where a path is given.
+
+    The file is written beside `path` and renamed, so that no half picture is left.
+
+    Args:
+        axes: the picture's only axes, or an array of them.
+        path: a png; None writes nothing.
+    """
+    if path is not None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.partial")
+        first = axes.flat[0] if isinstance(axes, np.ndarray) else axes
+        first.figure.savefig(beside, format="png")
+        beside.replace(path)
+    return axes
