@@ -25,7 +25,10 @@ TEST := $(VENV)/.installed-test
 LINT := $(VENV)/.installed-lint
 DEMO := $(if $(wildcard $(TEST)),$(TEST),$(VENV)/.installed-demo)
 
-.PHONY: help demo test test-jax test-torch test-openvino lint types install clean
+DOCS := $(VENV)/.installed-docs
+
+.PHONY: help demo test test-jax test-torch test-openvino examples notebooks notebooks-full docs \
+	package lint types install clean
 
 help:
 	@echo "make demo        real cells through the whole package, drawn in $(OUTPUT)/report.html"
@@ -33,7 +36,11 @@ help:
 	@echo "make test-jax    every test that touches a tensor, on JAX"
 	@echo "make test-torch  every test that touches a tensor, on PyTorch"
 	@echo "make test-openvino  what only infers, on OpenVINO"
-	@echo "make lint        ruff: rules and format"
+	@echo "make examples    the examples in docstrings, on PyTorch"
+	@echo "make notebooks   every notebook, shortened; make notebooks-full stores their outputs"
+	@echo "make docs        the documentation site, in site/"
+	@echo "make package     wheel and sdist, each installed into a clean environment"
+	@echo "make lint        ruff: rules and format; the forms of .github; CITATION.cff"
 	@echo "make types       mypy"
 	@echo "make install     all that the above need, into $(VENV)"
 	@echo "make clean       remove $(VENV) and the caches"
@@ -57,17 +64,42 @@ test-openvino: $(TEST)
 	KERAS_BACKEND=openvino $(PYTEST) tests/openvino tests/reference/test_embedding_reference.py \
 		tests/reference/test_perturbation_reference.py
 
+# Docstrings are the same on all backends; PyTorch is the one that starts and stops fastest.
+examples: $(TEST)
+	KERAS_BACKEND=torch $(PYTEST) --doctest-modules --override-ini filterwarnings= keras_geneformer
+
+# The data of the stored outputs, where they are; else notebooks download, or say what stands in.
+SHARED := $(abspath $(or $(KERAS_GENEFORMER_SHARED),../shared))
+NOTEBOOK_DATA = $(if $(wildcard $(SHARED)/data/counts),KERAS_GENEFORMER_DATA="$(SHARED)/data/counts" \
+	KERAS_GENEFORMER_GENE_LISTS="$(SHARED)/data/gene_lists")
+
+notebooks: $(TEST)
+	$(NOTEBOOK_DATA) KERAS_BACKEND=$(or $(KERAS_BACKEND),torch) OMP_NUM_THREADS=1 \
+		$(BIN)/python notebooks/execute.py --quick --jobs $(JOBS) $(ARGS)
+
+notebooks-full: $(TEST)
+	$(NOTEBOOK_DATA) $(BIN)/python notebooks/execute.py $(ARGS)
+
+docs: $(DOCS)
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+package: $(TEST)
+	PYTHON="$(abspath $(BIN)/python)" bash .ci/package
+
 lint: $(LINT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+		.github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/wish.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 types: $(LINT)
 	$(BIN)/mypy
 
-install: $(TEST) $(LINT)
+install: $(TEST) $(LINT) $(DOCS)
 
 clean:
-	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing keras_geneformer[$*] into $(VENV): some minutes the first time"

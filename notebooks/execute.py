@@ -2,7 +2,7 @@
 
     python notebooks/execute.py --quick            every notebook, shortened, written nowhere
     python notebooks/execute.py                    every notebook in full, outputs stored in it
-    python notebooks/execute.py 06 --jobs 1        one of them, by the start of its name
+    python notebooks/execute.py 06 --output out    one of them, stored in another folder
 
 The second cell of a notebook that is code holds its lengths (`epochs = 3`) and is tagged
 `parameters`. The notebook's metadata says, under `keras_geneformer.quick`, which of them are
@@ -62,15 +62,17 @@ def shortened(notebook: Any, name: str) -> Any:
     exec(compile(notebook.cells[index].source, name, "exec"), known)
     unknown = sorted(set(quick) - set(known))
     if not quick or unknown:
-        raise ValueError(f"{name}: quick lengths {quick}, of which {unknown} are not its parameters")
+        raise ValueError(
+            f"{name}: quick lengths {quick}, of which {unknown} are not its parameters"
+        )
     copy = nbformat.from_dict(notebook)
     lines = "\n".join(f"{key} = {value!r}" for key, value in quick.items())
     copy.cells.insert(index + 1, nbformat.v4.new_code_cell(f"# quick mode\n{lines}"))
     return copy
 
 
-def execute(path: Path, quick: bool) -> float:
-    """Run one notebook from its first cell to its last; its seconds."""
+def execute(path: Path, quick: bool, output: Path = FOLDER) -> float:
+    """Run one notebook from its first cell to its last, and store it in full; its seconds."""
     notebook = nbformat.read(path, as_version=4)
     running = shortened(notebook, path.name) if quick else notebook
     began = time.monotonic()
@@ -86,9 +88,10 @@ def execute(path: Path, quick: bool) -> float:
     if not quick:
         # The kernel's patch version is no one's business, and would change with every run.
         notebook.metadata.pop("language_info", None)
-        beside = path.with_name(f".{path.name}.partial")
+        output.mkdir(parents=True, exist_ok=True)
+        beside = output / f".{path.name}.partial"
         nbformat.write(notebook, beside)
-        beside.replace(path)
+        beside.replace(output / path.name)
     return seconds
 
 
@@ -99,6 +102,9 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", help="beginnings of names; default: every notebook")
     parser.add_argument("--quick", action="store_true", help="shortened, and not written")
+    parser.add_argument(
+        "--output", type=Path, default=FOLDER, help="where they are stored (default: in place)"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="notebooks side by side (default 1)")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -107,7 +113,7 @@ def main() -> int:
 
     def run(path: Path) -> None:
         try:
-            seconds = execute(path, options.quick)
+            seconds = execute(path, options.quick, options.output)
         except Exception as error:  # one broken notebook must not hide the others
             failed.append(path.name)
             print(f"FAILED {path.name}\n{error}", flush=True)

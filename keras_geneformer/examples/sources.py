@@ -27,7 +27,7 @@ class ExampleSource:
 
 
 def _pancreas(adata: Any) -> Any:
-    """scIB's file keeps counts in a layer; they were computed back from size factors: round them."""
+    """Counts from scIB's layer, rounded: they were computed back there from normalised values."""
     counts = sp.csr_matrix(adata.layers["counts"], dtype=np.float32)
     np.rint(counts.data, out=counts.data)
     counts.eliminate_zeros()
