@@ -3,10 +3,10 @@
 Every function draws a table, or what else another function returned, and gives back the matplotlib
 Axes, or an array of them where there are several panels. Given a path, it writes a png as well:
 
-    kg.plotting.volcano(statistics)                   # the last line of a cell: the notebook shows it
-    kg.plotting.volcano(statistics, "volcano.png")    # and a file
+    kg.plotting.volcano(statistics)                 # as the last line of a cell, it is shown
+    kg.plotting.volcano(statistics, "volcano.png")  # and written
     axes = kg.plotting.volcano(statistics)
-    axes.axvline(0.01)                                # yours to add to; axes.figure is the figure
+    axes.axvline(0.01)                              # yours to add to; axes.figure is the figure
 
 A notebook shows a picture where it is the last line of a cell, with no `%matplotlib inline`;
 elsewhere in a cell `display(axes)` does. The figures belong to no pyplot: no backend is chosen, no
@@ -43,6 +43,7 @@ from keras_geneformer.plotting.losses import loss_curve
 from keras_geneformer.plotting.measures import measure_table
 from keras_geneformer.plotting.methods import comparison_bars, fold_scores
 from keras_geneformer.plotting.networks import module_matrix, network_map
+from keras_geneformer.plotting.rank_encoding import rank_value_encoding
 from keras_geneformer.plotting.ranked_genes import ranked_genes
 from keras_geneformer.plotting.reliability import reliability_diagram
 from keras_geneformer.plotting.searches import search_history
@@ -73,6 +74,7 @@ __all__ = [
     "precision_recall_curves",
     "predicted_values",
     "rank_matched_heads",
+    "rank_value_encoding",
     "ranked_genes",
     "reliability_diagram",
     "roc_curves",
