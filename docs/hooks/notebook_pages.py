@@ -10,8 +10,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File
-
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -19,9 +17,12 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 def on_files(files, config):
     """Add a page for each notebook, and the pictures in its outputs."""
-    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
-        markdown, pictures = page_of(json.loads(notebook.read_text(encoding="utf-8")), notebook.stem)
-        files.append(File.generated(config, f"notebooks/{notebook.stem}.md", content=markdown))
+    from mkdocs.structure.files import File  # not needed to read notebooks, as tests do
+
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        markdown, pictures = page_of(notebook, path.stem)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=markdown))
         for name, picture in pictures.items():
             files.append(File.generated(config, f"notebooks/{name}", content=picture))
     return files

@@ -9,9 +9,6 @@ import os.path
 import re
 from pathlib import Path, PurePosixPath
 
-from mkdocs.plugins import event_priority
-from mkdocs.structure.files import File
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 PAGES = {
@@ -27,20 +24,36 @@ _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)")
 
 def on_files(files, config):
     """Add the pages that are not in docs/."""
+    from mkdocs.structure.files import File  # not needed to rewrite links, as tests do
+
     for source, page in PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(REPOSITORY / source)))
     return files
 
 
-@event_priority(-50)  # after notebooks became Markdown
 def on_page_markdown(markdown, page, config, files):
     """Rewrite links between files of the repository to links between pages."""
-    here = repository_path(page.file.src_uri)
+    return with_links_to_pages(markdown, page.file.src_uri)
+
+
+def with_links_to_pages(markdown: str, page: str) -> str:
+    """The text of a page, its links to files of the repository rewritten to links between pages.
+
+    Args:
+        markdown: as the file holds it.
+        page: where it stands in the site.
+
+    Example:
+        >>> with_links_to_pages("[how](../benchmarks/README.md#batches)", "analysis.md")
+        '[how](benchmarks.md#batches)'
+    """
+    folder = PurePosixPath(repository_path(page)).parent
 
     def rewritten(match):
-        target = os.path.normpath((PurePosixPath(here).parent / match[1]).as_posix())
-        found = site_path(target)
-        return match[1] if found is None else _relative(found, page.file.src_uri)
+        found = site_path(os.path.normpath((folder / match[1]).as_posix()))
+        if found is None:
+            return match[1]
+        return os.path.relpath(found, PurePosixPath(page).parent).replace(os.sep, "/")
 
     return _LINK.sub(rewritten, markdown)
 
@@ -73,6 +86,3 @@ def site_path(source: str) -> str | None:
         return str(PurePosixPath(source).with_suffix(".md"))
     return None
 
-
-def _relative(page: str, here: str) -> str:
-    return os.path.relpath(page, PurePosixPath(here).parent).replace(os.sep, "/")

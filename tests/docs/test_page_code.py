@@ -1,0 +1,109 @@
+"""The code on the pages of docs/ is run as it stands; what cannot run says why."""
+
+import re
+
+import keras
+import pytest
+from page_code import DOCS, LANGUAGES, blocks_of, pages, run_page
+
+import keras_geneformer as kg
+
+BACKEND = keras.config.backend()
+ON_TORCH = pytest.mark.skipif(BACKEND != "torch", reason="others compile each length anew")
+
+NOT_RUN = {
+    "analysis.md": 1,
+    "compression.md": 1,
+    "exporting.md": 3,
+    "preset-format.md": 2,
+    "pretraining.md": 2,
+}
+"""How many blocks of a page are not run: one more is a decision, and changes this line."""
+
+
+def test_every_fence_says_what_it_holds():
+    fences = [block for page in pages() for block in blocks_of(page)]
+    assert len(fences) > 30
+    assert [str(block) for block in fences if block.language not in LANGUAGES] == []
+    hidden = re.compile(r"^(keras-geneformer|pip|python|import|from) ", re.MULTILINE)
+    plain = [block for block in fences if block.language == "text"]
+    assert [str(block) for block in plain if hidden.search(block.code)] == []
+
+
+def test_no_fence_is_overlooked():
+    for page in pages():
+        lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+        assert sum(line.lstrip().startswith("```") for line in lines) == 2 * len(blocks_of(page))
+
+
+def test_blocks_that_are_not_run_are_these():
+    not_run = {page: sum(b.not_run is not None for b in blocks_of(page)) for page in pages()}
+    assert {page: number for page, number in not_run.items() if number} == NOT_RUN
+
+
+def test_what_is_not_run_is_python_that_compiles():
+    for page in pages():
+        for block in blocks_of(page):
+            if block.language == "python":
+                compile(block.code, str(block), "exec")
+
+
+@pytest.mark.tensors
+@ON_TORCH
+class TestPagesWithModels:
+    def test_analysis(self, in_folder_with_model):
+        names = run_page("analysis.md")
+        assert len(names["embedding"]) == len(names["cells"]) == 24
+        assert set(names["effects"]["measure"]) == {"cell_cosine"}
+        assert set(names["moved"]["state"]) == {"original", "T cell", "B cell", "monocyte"}
+        assert set(names["pairs"]["gene"].str.count(r"\+")) == {1}
+        assert "screen" in set(names["screened"]["measure"])
+        assert {"effect", "Sig"} <= set(names["ranked"])
+        assert "Shift_to_goal_end" in names["goal"]
+        assert names["causes"].directed
+        assert not names["alike"].directed
+        moved = kg.read_effects("moved.parquet")
+        assert set(moved["state"]) == {"original", "T cell", "B cell", "monocyte"}
+
+    def test_compression(self, in_folder_with_model, heart):
+        names = run_page("compression.md")
+        assert len(names["labels"]) == len(names["cells"])
+        assert names["smaller"].count_params() < names["model"].count_params()
+        assert names["student"].backbone.num_layers == 1
+        small = kg.GeneformerCellClassifier.from_preset("heart_small")
+        assert small.backbone.num_layers < kg.GeneformerBackbone.from_preset("geneformer_mini").num_layers + 1
+
+    def test_finetuning(self, in_folder_with_model):
+        names = run_page("finetuning.md")
+        kinds = {"B cell", "T cell", "monocyte", "unassigned"}
+        assert set(names["labels"]["label"]) <= kinds
+        assert (in_folder_with_model / "table.csv").is_file()
+
+    def test_pretraining(self, in_folder_with_model):
+        names = run_page("pretraining.md")
+        assert names["result"].model.backbone.num_layers == 3
+
+
+@pytest.mark.tensors
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="it writes a SavedModel")
+def test_exporting(in_folder):
+    import numpy as np
+
+    names = run_page("exporting.md")
+    model, cell = names["model"], names["cell"]
+    expected = model.hidden_state_model(1)({"token_ids": cell, "padding_mask": (cell != 0) * 1})
+    np.testing.assert_allclose(names["states"][0, :3], np.asarray(expected)[0, :3], atol=1e-5)
+    assert kg.exporting.runtimes.read_export(names["directory"])["layer"] == 1
+
+
+@pytest.fixture
+def heart(in_folder_with_model):
+    """A fine-tuned preset and its cells, as the pages call them."""
+    import shutil
+
+    from keras_geneformer.testing import CELL_TYPES, tiny_backbone, tiny_vocabulary
+
+    model = kg.GeneformerCellClassifier(tiny_backbone(num_layers=3), classes=list(CELL_TYPES))
+    model.save_to_preset("heart_cell_types", vocabulary=tiny_vocabulary())
+    shutil.copytree("cells.dataset", "heart.dataset")
+    return in_folder_with_model
