@@ -199,7 +199,7 @@ def test_killed_and_typed_again_it_goes_on_and_finishes(data, tmp_path):
     arguments += ["--batch-size", 10, "--epochs", 4, "--validation", 0]
     arguments += ["--checkpoint-every", 2, "--tensorboard"]
     command = [sys.executable, "-c", textwrap.dedent(_KILLED), "pretrain", *map(str, arguments)]
-    killed = subprocess.run(command, timeout=200, check=False, env=os.environ)
+    killed = subprocess.run(command, timeout=600, check=False, env=os.environ)
     assert killed.returncode == -signal.SIGKILL
     assert not output.exists()
     state = tmp_path / "model.checkpoints"

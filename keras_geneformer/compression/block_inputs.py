@@ -28,8 +28,13 @@ def calibration_sample(model: Any, cells: Any, seed: int) -> Any:
         At most 32 of the cells, as a `CellDataset`.
 
     Raises:
-        ValueError: the cells and the model do not go together.
+        ValueError: these are no cells, or they and the model do not go together.
     """
+    if not hasattr(cells, "token_ids"):
+        raise ValueError(
+            f"Received a {type(cells).__name__} as calibration; expected a CellDataset of the kind "
+            "that the model is for."
+        )
     backbone = getattr(model, "backbone", model)
     check_vocabulary(
         cells,

@@ -1,6 +1,5 @@
 """Presets: a model's configuration, weights and vocabulary in one directory."""
 
-import hashlib
 import json
 import logging
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import keras
 
 import keras_geneformer
 from keras_geneformer.compression.dense_layers import dense_layers
+from keras_geneformer.hub import file_sha256
 from keras_geneformer.models.backbone import GeneformerBackbone
 from keras_geneformer.models.calibration import Calibration
 from keras_geneformer.models.cell_classifier import GeneformerCellClassifier
@@ -107,7 +107,7 @@ def save_preset(model, directory, vocabulary=None):
             "config": config,
             "vocabulary": vocabulary is not None,
             "vocabulary_checksum": backbone["vocabulary_checksum"],
-            "weights_sha256": _sha256(partial / WEIGHTS_FILE),
+            "weights_sha256": file_sha256(partial / WEIGHTS_FILE),
             "keras_geneformer": keras_geneformer.__version__,
             "keras": keras.__version__,
         }
@@ -160,7 +160,7 @@ def load_saved(directory, dtype=None):
         raise FileNotFoundError(
             f"The preset {directory} lacks {WEIGHTS_FILE}. Copy or download the whole directory."
         )
-    checksum = _sha256(weights)
+    checksum = file_sha256(weights)
     if checksum != description["weights_sha256"]:
         raise ValueError(
             f"{weights} has sha256 {checksum}; {PRESET_FILE} expects "
@@ -291,7 +291,3 @@ def check_model_vocabulary(model, vocabulary):
             "trained with."
         )
 
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

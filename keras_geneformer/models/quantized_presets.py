@@ -1,6 +1,5 @@
 """The part of a preset that says how its weights are stored in few bits (docs/preset-format.md)."""
 
-import hashlib
 from pathlib import Path
 
 from keras_geneformer.compression.openvino_int8 import Int8Block, require_openvino
@@ -10,6 +9,7 @@ from keras_geneformer.compression.quantized_layers import (
     quantize_as,
     quantized_layers,
 )
+from keras_geneformer.hub import file_sha256
 from keras_geneformer.models.preset_format import GRAPHS_DIRECTORY, PRESET_FILE
 
 SUFFIXES = (".xml", ".bin")
@@ -35,7 +35,7 @@ def save_quantization(model, directory):
         graphs.mkdir()
         for block in blocks:
             block.int8.save(graphs / block.name)
-        entry["graphs"] = {path.name: _sha256(path) for path in sorted(graphs.iterdir())}
+        entry["graphs"] = {path.name: file_sha256(path) for path in sorted(graphs.iterdir())}
     return entry
 
 
@@ -97,7 +97,7 @@ def load_graphs(model, entry, directory):
                 f"The preset {directory} lacks {GRAPHS_DIRECTORY}/{name}. Copy or download the "
                 "whole directory."
             )
-        found = _sha256(graphs / name)
+        found = file_sha256(graphs / name)
         if found != checksum:
             raise ValueError(
                 f"{graphs / name} has sha256 {found}; {PRESET_FILE} expects {checksum}. The file "
@@ -110,7 +110,3 @@ def load_graphs(model, entry, directory):
 def _names(part):
     return isinstance(part, dict) and all(isinstance(value, str) for value in part.values())
 
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

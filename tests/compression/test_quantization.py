@@ -84,6 +84,8 @@ def test_what_cannot_be_done_is_refused(cells):
         quantize(model, "gptq")
     with pytest.raises(ValueError, match=r"^Received calibration cells for 'int8', which needs no"):
         quantize(model, "int8", cells)
+    with pytest.raises(ValueError, match=r"^Received a list as calibration; expected a CellDatas"):
+        quantize(model, "gptq", [1, 2])
     with pytest.raises(ValueError, match="were tokenized with another vocabulary"):
         quantize(model, "gptq", synthetic_dataset(2, cls=True))
     assert not kg.is_quantized(model)

@@ -61,7 +61,7 @@ def run_together(folder, number, **options):
         for index in range(number)
     ]
     try:
-        errors = [process.communicate(timeout=200)[1] for process in processes]
+        errors = [process.communicate(timeout=600)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -138,7 +138,7 @@ def in_a_process(files, output, place, survive=0):
     """With workers that are forked, and so do what they are told here."""
     command = [sys.executable, "-c", textwrap.dedent(_KILLED), str(files), str(output)]
     command += [place, str(survive)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_workers_end_with_their_parent_and_leave_no_temporary_files(tmp_path, ho
         [sys.executable, "-c", _ENDED, str(marks), how],
         capture_output=True,
         text=True,
-        timeout=25,
+        timeout=60,
         env=os.environ | {"TMPDIR": str(scratch)},
     )
     killed = how == "kill"

@@ -71,12 +71,12 @@ def outcome(folder):
 
 def test_killed_and_resumed_gives_the_uninterrupted_run_bit_for_bit(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(whole), check=True, timeout=200)
-    result = subprocess.run(command(killed, 11), timeout=200, check=False)  # in the third epoch
+    subprocess.run(command(whole), check=True, timeout=600)
+    result = subprocess.run(command(killed, 11), timeout=600, check=False)  # in the third epoch
     assert result.returncode == -signal.SIGKILL
     steps = [json.loads(p.read_text())["step"] for p in sorted(killed.glob("check*/progress.json"))]
     assert steps == [4, 8]
-    subprocess.run(command(killed), check=True, timeout=200)
+    subprocess.run(command(killed), check=True, timeout=600)
     (weights, history), (expected, all_of_it) = outcome(killed), outcome(whole)
     assert history.equals(all_of_it)
     assert len(history) == 15
@@ -97,7 +97,7 @@ def test_told_to_end_it_saves_and_ends_as_told(tmp_path, number, code):
         assert process.stdout.readline() == "step\n"
     time.sleep(0.01)
     process.send_signal(number)
-    process.communicate(timeout=100)
+    process.communicate(timeout=300)
     assert process.returncode == code
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     assert 2 <= json.loads((checkpoint / "progress.json").read_text())["step"] <= 4

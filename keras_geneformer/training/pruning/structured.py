@@ -141,8 +141,8 @@ def _check_options(
     scope: str, criterion: str | None, cells: Any, label_key: str | None, **shares: float
 ) -> None:
     for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise ValueError(f"Received {name}={share}; expected a share from 0 to below 1.")
+        if not isinstance(share, (int, float)) or not 0 <= share < 1:
+            raise ValueError(f"Received {name}={share!r}; expected a share from 0 to below 1.")
     if not any(shares.values()):
         raise ValueError(
             "There is nothing to prune: give a share of heads, units or weights above 0."

@@ -142,6 +142,7 @@ def test_a_masked_lm_keeps_its_head_and_a_classifier_its_classes_and_its_blocks(
     [
         ({}, "There is nothing to prune: give a share of heads, units or weights above 0."),
         ({"heads": 1.0}, "Received heads=1.0; expected a share from 0 to below 1."),
+        ({"heads": "x"}, "Received heads='x'; expected a share from 0 to below 1."),
         (
             {"heads": 0.5, "scope": "block"},
             "Received scope='block'; expected 'layer' or 'global'.",
