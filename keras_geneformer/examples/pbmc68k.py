@@ -1,4 +1,4 @@
-"""700 real blood cells that come with scanpy: those of the demonstration, and of notebooks offline."""
+"""700 real blood cells that come with scanpy: the demonstration's, and the notebooks' offline."""
 
 import importlib.util
 import warnings
