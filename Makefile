@@ -38,7 +38,7 @@ help:
 	@echo "make test-openvino  what only infers, on OpenVINO"
 	@echo "make examples    the examples in docstrings, on PyTorch"
 	@echo "make notebooks   every notebook, shortened; make notebooks-full stores their outputs"
-	@echo "make docs        the documentation site, in site/"
+	@echo "make docs        the documentation site, in build/site/index.html"
 	@echo "make package     wheel and sdist, each installed into a clean environment"
 	@echo "make lint        ruff: rules and format; the forms of .github; CITATION.cff"
 	@echo "make types       mypy"
@@ -99,7 +99,7 @@ types: $(LINT)
 install: $(TEST) $(LINT) $(DOCS)
 
 clean:
-	rm -rf "$(VENV)" site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing keras_geneformer[$*] into $(VENV): some minutes the first time"
