@@ -42,6 +42,7 @@ from keras_geneformer.plotting.learning import learning_curves
 from keras_geneformer.plotting.losses import loss_curve
 from keras_geneformer.plotting.measures import measure_table
 from keras_geneformer.plotting.methods import comparison_bars, fold_scores
+from keras_geneformer.plotting.models import model_summary
 from keras_geneformer.plotting.networks import module_matrix, network_map
 from keras_geneformer.plotting.rank_encoding import rank_value_encoding
 from keras_geneformer.plotting.ranked_genes import ranked_genes
@@ -69,6 +70,7 @@ __all__ = [
     "learning_curves",
     "loss_curve",
     "measure_table",
+    "model_summary",
     "module_matrix",
     "network_map",
     "precision_recall_curves",
