@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_geneformer.examples.pbmc68k import LABEL_KEY, pbmc68k_counts
 from keras_geneformer.demo.comparison import (
     logistic_regression,
     pretraining_verdict,
     score_table,
     verdict,
 )
+from keras_geneformer.examples.pbmc68k import LABEL_KEY, pbmc68k_counts
 
 
 @pytest.fixture(scope="module")
