@@ -85,4 +85,3 @@ def site_path(source: str) -> str | None:
     if source.startswith("notebooks/") and source.endswith(".ipynb"):
         return str(PurePosixPath(source).with_suffix(".md"))
     return None
-

@@ -204,13 +204,13 @@ def _merge(options: argparse.Namespace) -> None:
     from keras_geneformer.analysis.perturbation.merging import (
         check_csv,
         effects_to_csv,
-        merge_effects,
+        perturb_merge,
     )
 
     vocabulary = GeneVocabulary.load(options.vocabulary) if options.vocabulary else None
     if options.output.suffix == ".csv":
         check_csv(options.output)
-    output = merge_effects(options.shards, options.output.with_suffix(".parquet"))
+    output = perturb_merge(options.shards, options.output.with_suffix(".parquet"))
     if options.output.suffix == ".csv":
         effects_to_csv(output, options.output)
     say_and_draw(output, options.output, vocabulary)

@@ -5,7 +5,7 @@ from keras_geneformer.analysis.perturbation import effect_parts
 from keras_geneformer.analysis.perturbation.effect_files import EffectsWriter, read_effects
 from keras_geneformer.analysis.perturbation.merging import (
     effects_to_csv,
-    merge_effects,
+    perturb_merge,
     read_shard,
 )
 
@@ -38,9 +38,9 @@ def shards(tmp_path, monkeypatch):
 
 def test_merged_shards_are_the_whole_run(tmp_path, shards):
     whole = write(tmp_path / "whole.parquet")
-    merged = merge_effects(shards[::-1], tmp_path / "all.parquet")
+    merged = perturb_merge(shards[::-1], tmp_path / "all.parquet")
     assert merged.read_bytes() == whole.read_bytes()
-    again = merge_effects(shards, merged)
+    again = perturb_merge(shards, merged)
     assert again.read_bytes() == whole.read_bytes()
 
 
@@ -58,31 +58,31 @@ def test_csv_has_every_digit(tmp_path):
 def test_refuses(tmp_path, shards):
     output = tmp_path / "all.parquet"
     with pytest.raises(ValueError, match=r"Of 3 shards, 2 is missing; give all files of the run"):
-        merge_effects([shards[0], shards[2]], output)
+        perturb_merge([shards[0], shards[2]], output)
     with pytest.raises(ValueError, match=r"shard1.* and .*shard1.* are both shard 1 of 3; expect"):
-        merge_effects([shards[0], shards[0]], output)
+        perturb_merge([shards[0], shards[0]], output)
     other = write(tmp_path / "other.parquet", [2, 3], layer=-1)
     with pytest.raises(
         ValueError,
         match=r"other.parquet is of .*settings: layer.*\. Give the shards of the run that",
     ):
-        merge_effects([shards[0], other], output)
+        perturb_merge([shards[0], other], output)
     other = write(tmp_path / "other.parquet", [2, 4])
     with pytest.raises(ValueError, match=r"other.parquet is one of 4 shards, and .*shard1.*of 3;"):
-        merge_effects([shards[0], other], output)
+        perturb_merge([shards[0], other], output)
     whole = write(tmp_path / "whole.parquet")
     with pytest.raises(ValueError, match=r"whole.parquet is no shard of a run; expected files"):
-        merge_effects([whole], output)
+        perturb_merge([whole], output)
     with pytest.raises(FileNotFoundError, match=r"no effects at .*none.parquet"):
-        merge_effects(tmp_path / "none.parquet", output)
+        perturb_merge(tmp_path / "none.parquet", output)
     with pytest.raises(ValueError, match="No files to merge; expected those of all shards"):
-        merge_effects([], output)
+        perturb_merge([], output)
     with pytest.raises(ValueError, match=r"Effects are merged to parquet, and '.*all.csv' ends"):
-        merge_effects(shards, tmp_path / "all.csv")
+        perturb_merge(shards, tmp_path / "all.csv")
     assert not output.exists()
     output.write_text("somebody's")
     with pytest.raises(FileExistsError, match=r"all.parquet exists and holds no effects that pert"):
-        merge_effects(shards, output)
+        perturb_merge(shards, output)
 
 
 def test_no_shard_and_no_other_run_is_replaced(tmp_path, shards):
@@ -90,12 +90,12 @@ def test_no_shard_and_no_other_run_is_replaced(tmp_path, shards):
     with pytest.raises(
         ValueError, match=r"shard1.parquet is one of the shards to merge; choose an"
     ):
-        merge_effects(shards, shards[0])
+        perturb_merge(shards, shards[0])
     assert shards[0].read_bytes() == kept
     other = write(tmp_path / "other.parquet", layer=-1)
     kept = other.read_bytes()
     with pytest.raises(ValueError, match=r"other.parquet is of a run with other settings: layer"):
-        merge_effects(shards, other)
+        perturb_merge(shards, other)
     assert other.read_bytes() == kept
 
 

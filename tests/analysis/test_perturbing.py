@@ -3,7 +3,7 @@ import pytest
 
 from keras_geneformer.analysis.cell_embedding import embed_cells
 from keras_geneformer.analysis.perturbation.effect_reading import read_effects
-from keras_geneformer.analysis.perturbation.merging import merge_effects as perturb_merge
+from keras_geneformer.analysis.perturbation.merging import perturb_merge
 from keras_geneformer.analysis.perturbation.perturbing import COLUMNS, perturb
 from keras_geneformer.analysis.state_embedding import embed_states
 from keras_geneformer.compression.lora import add_lora

@@ -39,7 +39,7 @@ def read_shard(text: str) -> tuple[int, int]:
     return int(number), int(shards)
 
 
-def merge_effects(
+def perturb_merge(
     paths: Sequence[str | os.PathLike] | str | os.PathLike, output: str | os.PathLike
 ) -> Path:
     """Join the files of all shards of one run into the file of the whole run.
@@ -106,8 +106,6 @@ def merge_effects(
     return output
 
 
-perturb_merge = merge_effects
-"""The public name."""
 
 
 def effects_to_csv(path: str | os.PathLike, output: str | os.PathLike) -> Path:
