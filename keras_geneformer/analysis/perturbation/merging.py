@@ -106,8 +106,6 @@ def perturb_merge(
     return output
 
 
-
-
 def effects_to_csv(path: str | os.PathLike, output: str | os.PathLike) -> Path:
     """Write a parquet file of effects as csv, streamed, with every digit of the values.
 
