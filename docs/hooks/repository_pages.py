@@ -1,8 +1,8 @@
 """Pages of the site that lie elsewhere in the repository, and the links between them.
 
 A link in a page is written as GitHub reads it, from the file's own folder. Where file and page lie
-at different places, it is rewritten; one that leads to a file that is no page stays as it is, and
-fails the strict build.
+at different places, it is rewritten. Of one to a file of code, which is no page, the text stays.
+One that leads nowhere is left as it is, and fails the strict build.
 """
 
 import os.path
@@ -13,13 +13,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 PAGES = {
     "CHANGELOG.md": "changes.md",
+    "CONTRIBUTING.md": "contributing.md",
     "benchmarks/README.md": "benchmarks.md",
     "weights/geneformer_mini/README.md": "geneformer-mini.md",
     "weights/geneformer_mini/loss.png": "images/geneformer-mini-loss.png",
 }
 """Files of the repository, and where they stand in the site."""
 
-_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)")
+_LINK = re.compile(
+    r"(?P<text>!?\[(?:[^\[\]]|\[[^\[\]]*\])*\])\((?![a-z]+:|#|/)(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)"
+)
 
 
 def on_files(files, config):
@@ -50,10 +53,14 @@ def with_links_to_pages(markdown: str, page: str) -> str:
     folder = PurePosixPath(repository_path(page)).parent
 
     def rewritten(match):
-        found = site_path(os.path.normpath((folder / match[1]).as_posix()))
-        if found is None:
-            return match[1]
-        return os.path.relpath(found, PurePosixPath(page).parent).replace(os.sep, "/")
+        source = os.path.normpath((folder / match["target"]).as_posix())
+        found = site_path(source)
+        if found is not None:
+            target = os.path.relpath(found, PurePosixPath(page).parent).replace(os.sep, "/")
+            return f"{match['text']}({target}{match['anchor'] or ''})"
+        if (REPOSITORY / source).is_file() and not source.startswith(".."):
+            return match["text"].removeprefix("[").removesuffix("]")
+        return match[0]
 
     return _LINK.sub(rewritten, markdown)
 
@@ -78,6 +85,8 @@ def site_path(source: str) -> str | None:
         >>> site_path("docs/images/demo-umap.png"), site_path("notebooks/01_quickstart.ipynb")
         ('images/demo-umap.png', 'notebooks/01_quickstart.md')
     """
+    if source == "README.md":
+        return "index.md"
     if source in PAGES:
         return PAGES[source]
     if source.startswith("docs/"):

@@ -56,7 +56,9 @@ def test_links_between_files_become_links_between_pages():
     assert pages_of.with_links_to_pages("[a](../docs/model.md)", "notebooks/x.md") == (
         "[a](../model.md)"
     )
-    elsewhere = "[a](https://x.org/y.md) [b](#here) [c](model.md) [d](../Makefile)"
+    code = "[`sizes.py`](../keras_geneformer/models/sizes.py), [it](../README.md)"
+    assert pages_of.with_links_to_pages(code, "model.md") == "`sizes.py`, [it](index.md)"
+    elsewhere = "[a](https://x.org/y.md) [b](#here) [c](model.md) [d](../nowhere.md)"
     assert pages_of.with_links_to_pages(elsewhere, "analysis.md") == elsewhere
 
 
