@@ -9,15 +9,6 @@ from keras_geneformer.cli.output import TABLES, draw_or_say_why_not, file_of, wr
 
 _METHODS = ("goal_state_shift", "vs_null", "mixture", "aggregate", "gene_shifts")
 
-_DRAWN = (
-    ("effect", "Goal_end_FDR", "shift to the goal beyond the null"),
-    ("Shift_to_goal_end", "Goal_end_FDR", "shift to the goal"),
-    ("effect", "Test_vs_null_FDR", "cosine less that of the null"),
-    ("Test_vs_null_avg_shift", "Test_vs_null_FDR", "cosine less that of the null"),
-    ("effect", "Combo_minus_sum_FDR", "cosine of the pair less the sum of both"),
-)
-"""Columns of effects and of their false discovery rates that are drawn, the first there is."""
-
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Adds `perturb-stats`."""
@@ -158,6 +149,7 @@ def _summary(table: Any, output: Path) -> str:
 def _draw(table: Any, output: Path) -> list[Path]:
     """Draws the pictures that a table has the columns for; returns their files."""
     from keras_geneformer import plotting
+    from keras_geneformer.plotting.statistic_columns import DRAWN
 
     drawn: list[Path] = []
 
@@ -175,12 +167,11 @@ def _draw(table: Any, output: Path) -> list[Path]:
     table = table.assign(
         Gene_name=table["Gene_name"].where(table["Gene_name"].notna(), table["Ensembl_ID"])
     )
-    for effect, fdr, label in _DRAWN:
+    for effect, p, fdr, label in DRAWN:
         if fdr in columns and table[fdr].notna().any():
             table = table[table[fdr].notna()]
         if {effect, fdr, "Sig"} <= columns and table[effect].notna().any():
             plotting.ranked_genes(table, beside("ranked"), effect=effect, xlabel=label)
-            p = "Goal_end_vs_random_pval" if fdr == "Goal_end_FDR" else fdr[:-3] + "pval"
             if table[[effect, p]].notna().all(axis=1).any():
                 plotting.volcano(table, beside("volcano"), effect=effect, p=p, xlabel=label)
             break

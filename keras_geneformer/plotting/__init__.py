@@ -25,6 +25,7 @@ from keras_geneformer.plotting.attention import (
     head_map,
     rank_matched_heads,
 )
+from keras_geneformer.plotting.attention_weights import attention_matrix, gene_attention
 from keras_geneformer.plotting.cell_lengths import cell_lengths
 from keras_geneformer.plotting.cell_maps import (
     embedding_map,
@@ -33,8 +34,12 @@ from keras_geneformer.plotting.cell_maps import (
 )
 from keras_geneformer.plotting.changes import change_bars
 from keras_geneformer.plotting.class_curves import precision_recall_curves, roc_curves
+from keras_geneformer.plotting.class_labels import label_confidence
 from keras_geneformer.plotting.class_scores import class_recall
 from keras_geneformer.plotting.confusion import confusion_matrix
+from keras_geneformer.plotting.cosines import cosine_matrix
+from keras_geneformer.plotting.effects import perturbation_effects
+from keras_geneformer.plotting.enrichment import gene_set_bars
 from keras_geneformer.plotting.gene_effect_heatmap import gene_effect_heatmap
 from keras_geneformer.plotting.gene_folds import fold_roc_curves, score_distribution
 from keras_geneformer.plotting.genes import gene_bars
@@ -47,42 +52,53 @@ from keras_geneformer.plotting.networks import module_matrix, network_map
 from keras_geneformer.plotting.rank_encoding import rank_value_encoding
 from keras_geneformer.plotting.ranked_genes import ranked_genes
 from keras_geneformer.plotting.reliability import reliability_diagram
+from keras_geneformer.plotting.round_trips import round_trip
 from keras_geneformer.plotting.searches import search_history
+from keras_geneformer.plotting.smaller_models import pruned_blocks, teacher_and_student
 from keras_geneformer.plotting.state_arrows import gene_arrows, state_arrows
 from keras_geneformer.plotting.values import predicted_values
 from keras_geneformer.plotting.volcano import volcano
 
 __all__ = [
     "attention_by_rank",
+    "attention_matrix",
     "attention_spread",
     "cell_lengths",
     "change_bars",
     "class_recall",
     "comparison_bars",
     "confusion_matrix",
+    "cosine_matrix",
     "embedding_map",
     "fold_roc_curves",
     "fold_scores",
     "gene_arrows",
+    "gene_attention",
     "gene_bars",
     "gene_effect_heatmap",
+    "gene_set_bars",
     "head_map",
+    "label_confidence",
     "learning_curves",
     "loss_curve",
     "measure_table",
     "model_summary",
     "module_matrix",
     "network_map",
+    "perturbation_effects",
     "precision_recall_curves",
     "predicted_values",
+    "pruned_blocks",
     "rank_matched_heads",
     "rank_value_encoding",
     "ranked_genes",
     "reliability_diagram",
     "roc_curves",
+    "round_trip",
     "score_distribution",
     "search_history",
     "state_arrows",
+    "teacher_and_student",
     "truth_and_prediction",
     "umap_coordinates",
     "volcano",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from keras_geneformer.plotting.statistic_columns import drawn_columns
 from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
@@ -26,7 +27,7 @@ def ranked_genes(
     statistics: pd.DataFrame,
     path: str | Path | None = None,
     *,
-    effect: str = "effect",
+    effect: str | None = None,
     low: str = "effect_low",
     high: str = "effect_high",
     gene: str = "Gene_name",
@@ -38,15 +39,16 @@ def ranked_genes(
     """Draws the genes with the highest and with the lowest effects as bars with intervals.
 
     Args:
-        statistics: one row a gene (`perturbation_stats`).
+        statistics: one row a gene, as `perturbation_stats` returns it (goal_state_shift, vs_null).
         path: a png to write. Default: none.
-        effect: the column that is drawn.
+        effect: the column that is drawn. Default: that of the method's own (`effect` where the
+            table has it).
         low, high: columns with the ends of its interval; not drawn where they are missing.
         gene: the column with the names.
         significant: the column that is 1 for genes in colour; the others are grey.
         number: how many genes of each end, at most.
         title: above the picture.
-        xlabel: what the effect is, below the axis.
+        xlabel: what the effect is, below the axis. Default: in the method's words.
 
     Returns:
         The matplotlib Axes.
@@ -55,6 +57,9 @@ def ranked_genes(
         ValueError: if a column is missing or no effect is finite.
         ImportError: if matplotlib is not installed.
     """
+    if effect is None:
+        drawn = drawn_columns(statistics)
+        effect, xlabel = drawn.effect, xlabel or drawn.words
     absent = [name for name in (effect, gene, significant) if name not in statistics]
     if absent:
         raise ValueError(f"no column {absent} among {list(map(str, statistics.columns))}")
@@ -77,11 +82,11 @@ def ranked_genes(
     if low in shown and high in shown:
         ends = shown[[low, high]].to_numpy(dtype=float)
         sides = np.abs(ends - values[:, None]).T
-        drawn = np.isfinite(sides).all(axis=0)
+        whole = np.isfinite(sides).all(axis=0)
         axes.errorbar(
-            values[drawn],
-            places[drawn],
-            xerr=sides[:, drawn],
+            values[whole],
+            places[whole],
+            xerr=sides[:, whole],
             fmt="none",
             ecolor=INK,
             elinewidth=0.7,

@@ -25,7 +25,9 @@ def reliability_diagram(
     ICML 2017), stands in the picture.
 
     Args:
-        table: one row a bin: `confidence` (mean), `accuracy` and `cells`; empty bins may be there.
+        table: one row a cell with `true`, `label` and `prob_<class>` (`finetune_cells(...)` and
+            `cross_validate(...)`: `.predictions`), put into 15 bins here; or one row a bin:
+            `confidence` (mean), `accuracy` and `cells`; empty bins may be there.
         path: a png to write. Default: none.
         title: above the picture.
 
@@ -36,6 +38,12 @@ def reliability_diagram(
         ValueError: if a column is missing or no bin has a cell.
         ImportError: if matplotlib is not installed.
     """
+    probabilities = [name for name in map(str, table.columns) if name.startswith("prob_")]
+    if {"true", "label"} <= set(table) and probabilities:
+        from keras_geneformer.training.finetuning.calibration import reliability_table
+
+        right = table["true"].astype(str) == table["label"].astype(str)
+        table = reliability_table(table[probabilities].max(axis=1), right)
     missing = [name for name in ("confidence", "accuracy", "cells") if name not in table]
     if missing or not (table["cells"] > 0).any():
         raise ValueError(

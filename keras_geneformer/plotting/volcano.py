@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from keras_geneformer.plotting.name_places import heights_apart
+from keras_geneformer.plotting.statistic_columns import drawn_columns
 from keras_geneformer.plotting.style import (
     COLOURS,
     INK,
@@ -29,8 +30,8 @@ def volcano(
     statistics: pd.DataFrame,
     path: str | Path | None = None,
     *,
-    effect: str = "effect",
-    p: str = "Goal_end_vs_random_pval",
+    effect: str | None = None,
+    p: str | None = None,
     gene: str = "Gene_name",
     significant: str = "Sig",
     number: int = 10,
@@ -40,15 +41,17 @@ def volcano(
     """Draws each gene's effect against its p, the strongest of the significant ones named.
 
     Args:
-        statistics: one row a gene (`perturbation_stats`); those without a p are left out.
+        statistics: one row a gene, as `perturbation_stats` returns it (goal_state_shift, vs_null,
+            mixture with an anchor); those without a p are left out.
         path: a png to write. Default: none.
-        effect: the column on the x axis.
-        p: the column on the y axis, as -log10.
+        effect: the column on the x axis. Default: that of the method's own (`effect` where the
+            table has it).
+        p: the column on the y axis, as -log10. Default: that of the method.
         gene: the column with the names.
         significant: the column that is 1 for genes drawn in colour.
         number: how many genes are named at most: of those in colour the largest effects.
         title: above the picture.
-        xlabel: what the effect is, below the axis.
+        xlabel: what the effect is, below the axis. Default: in the method's words.
 
     Returns:
         The matplotlib Axes.
@@ -57,6 +60,10 @@ def volcano(
         ValueError: if a column is missing or no gene has both numbers.
         ImportError: if matplotlib is not installed.
     """
+    drawn = drawn_columns(statistics)
+    if effect is None:
+        effect, xlabel = drawn.effect, xlabel or drawn.words
+    p = drawn.p if p is None else p
     absent = [name for name in (effect, p, gene, significant) if name not in statistics]
     if absent:
         raise ValueError(f"no column {absent} among {list(map(str, statistics.columns))}")
