@@ -45,6 +45,8 @@ def batch_effects(
     Batches that differ in which cell types they hold cannot be mixed as well as others; compare
     rows of one table, not of two.
 
+    Picture: `kg.plotting.measure_table`.
+
     Args:
         embedding_or_adata: an AnnData of raw counts with the embedding in `obsm[key]` (from
             `embed_cells`); or the DataFrame that `embed_cells` returns.

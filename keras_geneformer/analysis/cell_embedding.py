@@ -42,6 +42,8 @@ def embed_cells(
     as queries, summed over queries and heads, divided by what all genes of the cell receive
     together. What `<cls>` and `<eos>` give or receive does not count.
 
+    Picture: `kg.plotting.umap_coordinates`, then `kg.plotting.embedding_map`.
+
     Args:
         model_or_preset: a `GeneformerBackbone`, a model on one, or the name or directory of a
             preset.

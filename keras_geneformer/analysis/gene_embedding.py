@@ -41,6 +41,8 @@ def embed_genes(
     the cells come, so memory holds genes x dimensions, however many cells there are. Medians are
     exact; the states wait for them in temporary files (`spilled_medians`).
 
+    Picture: `kg.plotting.cosine_matrix` of some genes; of all, `gene_network` and its pictures.
+
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset`.

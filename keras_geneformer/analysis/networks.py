@@ -36,6 +36,8 @@ def gene_network(
     (`gene_cosine`), and the network is directed. No gene is linked to itself. Cosines are computed
     a block of genes at a time, effects are read piece by piece.
 
+    Picture: `kg.plotting.module_matrix`, `kg.plotting.network_map`.
+
     Args:
         source: what `embed_genes` gives with a statistic and without `by`, or any table indexed by
             gene (a column `cells` counts cells, all others are dimensions); or effects as `perturb`

@@ -37,6 +37,8 @@ def embed_states(
     Both are exact. The mean is summed in float64 as the cells come; for the median the cells'
     vectors wait in a temporary file.
 
+    Picture: `kg.plotting.cosine_matrix`.
+
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset`. Only those of the states are embedded.

@@ -91,6 +91,8 @@ def compare(
     `settings`; so are the networks from random weights (`untrained`, and `untrained-N` with N
     encoder blocks), which have its widths and vocabulary, but freeze nothing.
 
+    Picture: `kg.plotting.comparison_bars`.
+
     Args:
         model_or_preset: a `GeneformerBackbone`, a model on one, or the name or directory of a
             preset. It is not changed.

@@ -67,6 +67,8 @@ def cross_validate(
     the training cells, and a grid is searched on folds of the training cells (nested
     cross-validation). Global random seeds are set from `seed`.
 
+    Picture: `kg.plotting.fold_scores`, `confusion_matrix`, `reliability_diagram`.
+
     Args:
         model_or_preset: a `GeneformerBackbone`, a model on one, or the name or directory of a
             preset. It is not changed.

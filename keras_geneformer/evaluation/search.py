@@ -70,6 +70,8 @@ def search(
     trial that is below the median of the earlier ones at that epoch is given up (pruned), as is
     one whose loss is no longer finite. All trials have the same validation cells.
 
+    Picture: `kg.plotting.search_history`.
+
     Args:
         model_or_preset: a `GeneformerBackbone`, a model on one, or the name or directory of a
             preset. It is not changed.

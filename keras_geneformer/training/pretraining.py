@@ -90,6 +90,8 @@ def pretrain(
     rows, and the loss is the sum over all masked positions divided by their number. Without dropout
     the losses are those of one device, to rounding.
 
+    Picture: `kg.plotting.loss_curve` of the history.
+
     Args:
         model: a `GeneformerMaskedLM`, or a `GeneformerBackbone`, which is given a masked-LM head.
             Its weights are trained in place.

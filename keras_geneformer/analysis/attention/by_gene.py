@@ -39,6 +39,8 @@ def attention_by_gene(
     a time), and sums over cells are of the size (groups, token ids, layers, heads), float64,
     however many cells there are.
 
+    Picture: `kg.plotting.gene_attention`.
+
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset` of its vocabulary.

@@ -49,6 +49,8 @@ def attention_heads(
     cell, and classes differ in rank; so a second test compares genes of like mean rank alone
     (tenths of the genes compared; van Elteren).
 
+    Picture: `kg.plotting.head_map`, `rank_matched_heads`, `attention_by_rank`, `attention_spread`.
+
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset` of its vocabulary.

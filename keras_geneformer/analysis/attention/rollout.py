@@ -47,6 +47,8 @@ def attention_rollout(
     of it, so the row is multiplied through, from the top layer down and a block of queries at a
     time, and no product of matrices is formed.
 
+    Picture: `kg.plotting.gene_bars(table, gene="symbol", value="importance")`.
+
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset` of its vocabulary.

@@ -21,6 +21,8 @@ def attention_weights(
     model: of many cells ask `attention_by_gene`, `attention_heads` or `attention_rollout`, which
     sum them as they arise.
 
+    Picture: `kg.plotting.attention_matrix`.
+
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         token_ids: (n,) of one cell: `cells[i]`.

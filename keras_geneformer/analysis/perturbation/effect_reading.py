@@ -19,6 +19,8 @@ def read_effects(
 ) -> pd.DataFrame:
     """Read a file of effects.
 
+    Picture: `kg.plotting.perturbation_effects`.
+
     Args:
         path: a `.parquet` that `perturb` or `perturb_merge` wrote, or the same table as `.csv`.
         columns: only these.

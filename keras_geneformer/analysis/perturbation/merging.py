@@ -47,6 +47,8 @@ def perturb_merge(
     It is streamed: memory does not grow with the files. What comes out is, byte for byte, what
     the run would have written without shards.
 
+    Picture: `kg.plotting.perturbation_effects`.
+
     Args:
         paths: the parquet files, in any order.
         output: the parquet file to write; none of the shards. One of the same run is replaced.

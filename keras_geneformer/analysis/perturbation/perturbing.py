@@ -105,6 +105,8 @@ def perturb(
     All are computed from differences and in float64, as the effect of one gene in a long cell is
     near the rounding of float32.
 
+    Picture: `kg.plotting.perturbation_effects`.
+
     Args:
         model: a `GeneformerBackbone`, a model on one, or the name or directory of a preset.
         cells: a `CellDataset`.

@@ -43,6 +43,8 @@ def gene_set_enrichment(
     occur in similarly many cells at similar ranks (`matched_groups`), and permutations exchange
     genes within groups. A list with two classes gives a third row: the first against the second.
 
+    Picture: `kg.plotting.gene_set_bars`.
+
     Args:
         statistics: a table of `perturbation_stats`, one row a gene.
         gene_set: gene ids or symbols; or a dict of lists, a table or its path as

@@ -101,6 +101,9 @@ def perturbation_stats(
     `donors`; `noise_floor`, `below_noise_floor`; `Impact_probability`; `Specific_shift` of a pair,
     its mean less those of both its genes.
 
+    Picture: `kg.plotting.volcano`, `ranked_genes`, `gene_arrows`, `gene_effect_heatmap`
+    (gene_shifts).
+
     Args:
         effects: the table that `perturb` gives, or its path (.parquet or .csv).
         method: see above; the published package's names are taken too.

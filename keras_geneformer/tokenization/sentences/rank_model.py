@@ -183,6 +183,8 @@ def round_trip_correlation(
 ) -> RoundTrip:
     """How well expression comes back from cell sentences: counts to ranks to expression.
 
+    Picture: `kg.plotting.round_trip`.
+
     Args:
         data: an AnnData or a file of counts, read some cells at a time.
         model: from ranks to expression. Default: fitted to `data`.

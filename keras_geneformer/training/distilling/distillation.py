@@ -71,6 +71,8 @@ def distill(
     (`DistillationObjective`). The teacher runs beside the student, without dropout. Global random
     seeds (of Python, numpy and the backend) are set from `seed`.
 
+    Picture: `kg.plotting.teacher_and_student`, and `learning_curves` of the history.
+
     Args:
         teacher: a `GeneformerMaskedLM`, a `GeneformerCellClassifier` of single labels, or the name
             or directory of a preset of one. It is not changed.

@@ -53,6 +53,9 @@ def finetune_cells(
     epochs, that score is therefore somewhat flattering; hold out test cells for one that is not).
     Global random seeds (of Python, numpy and the backend) are set from `seed`.
 
+    Picture: `kg.plotting.learning_curves`, `class_recall`, `confusion_matrix`,
+    `reliability_diagram`.
+
     Args:
         model_or_preset: a `GeneformerBackbone`, or a model on one (a masked LM, a classifier whose
             head is left behind), or the name or directory of a preset.

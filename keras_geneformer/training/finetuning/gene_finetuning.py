@@ -66,6 +66,8 @@ def finetune_genes(
 
     Global random seeds are set (of Python, numpy and the backend): `seed` plus the fold's number.
 
+    Picture: `kg.plotting.fold_roc_curves`, `score_distribution`, `fold_scores`.
+
     Args:
         model_or_preset: a `GeneformerBackbone`, or a model on one (whose head is left behind), or
             the name or directory of a preset.

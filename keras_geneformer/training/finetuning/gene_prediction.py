@@ -26,6 +26,8 @@ def predict_genes(
 ) -> pd.DataFrame:
     """Classify genes in the context of cells, averaged over the cells that hold them.
 
+    Picture: `kg.plotting.label_confidence`.
+
     Args:
         classifier: a `GeneformerGeneClassifier`, or the name or directory of its preset.
         cells: a `CellDataset` of its vocabulary.

@@ -54,6 +54,8 @@ def finetune_multitask(
     those of the epoch with the best macro-F1, averaged over tasks, on the validation cells. Global
     random seeds (of Python, numpy and the backend) are set from `seed`.
 
+    Picture: `kg.plotting.learning_curves`, and of each task `class_recall`, `confusion_matrix`.
+
     Args:
         model_or_preset: a `GeneformerBackbone`, or a model on one, or the name or directory of a
             preset.

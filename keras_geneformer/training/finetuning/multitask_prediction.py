@@ -19,6 +19,8 @@ def predict_tasks(
 ) -> dict[str, pd.DataFrame]:
     """Classify cells in several ways at once.
 
+    Picture: `kg.plotting.label_confidence` of each task.
+
     Args:
         classifier: a `GeneformerMultiTaskClassifier`, or the name or directory of its preset.
         cells: a `CellDataset` of the classifier's vocabulary.

@@ -28,6 +28,9 @@ def predict(
 ) -> pd.DataFrame:
     """Classify cells.
 
+    Picture: `kg.plotting.label_confidence`; with the true labels `reliability_diagram`,
+    `roc_curves`.
+
     Args:
         classifier: a `GeneformerCellClassifier`, or the name or directory of its preset.
         cells: a `CellDataset` of the classifier's vocabulary.

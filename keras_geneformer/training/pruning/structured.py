@@ -49,6 +49,8 @@ def prune(
     those heads and units held at 0. Fine-tune or pretrain it to recover what it lost. In place of
     that or on top, the smallest weights are set to 0, which keeps size and speed.
 
+    Picture: `kg.plotting.pruned_blocks`.
+
     Args:
         model_or_preset: a backbone or a model on one, which is not changed, or the name or
             directory of a preset.

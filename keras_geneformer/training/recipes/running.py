@@ -48,6 +48,8 @@ def run_recipe(
     run and log.csv are in `<output>.checkpoints`: after a kill the same call goes on there, and
     gives on a CPU what it would have given, bit for bit.
 
+    Picture: `kg.plotting.loss_curve` of the history.
+
     Args:
         recipe: of `keras_geneformer.training.recipes`.
         cells: a `CellDataset` that carries its vocabulary. Of cells longer than the model takes
