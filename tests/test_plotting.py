@@ -70,6 +70,9 @@ def test_confusion_matrix_prints_counts_and_shades_shares_of_rows(tmp_path):
     axes = plotting.confusion_matrix(counts)
     assert [text.get_text() for text in axes.texts] == ["8", "2"]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0, 0]])
+    predictions = pd.DataFrame({"true": ["B"] * 10, "label": ["B"] * 8 + ["T"] * 2})
+    axes = plotting.confusion_matrix(predictions)
+    assert [text.get_text() for text in axes.texts] == ["8", "2"]
     with pytest.raises(ValueError, match=r"square, but this one is \(1, 2\)"):
         plotting.confusion_matrix(counts.iloc[:1], tmp_path / "x.png")
 
@@ -133,3 +136,21 @@ def test_every_picture_takes_a_path_second_or_after_its_tables_and_none_by_defau
         assert parameters["path"].default is None, name
         assert parameters["title"].default == "", name
         assert parameters["title"].kind is inspect.Parameter.KEYWORD_ONLY, name
+
+
+def test_analysis_and_evaluation_name_pictures_that_there_are():
+    import ast
+    import re
+    from pathlib import Path
+
+    import keras_geneformer as kg
+
+    package = Path(kg.__file__).parent
+    for section in ("analysis", "evaluation"):
+        for name, home in kg._CONTENTS[section].items():
+            tree = ast.parse((package / section / f"{home.replace('.', '/')}.py").read_text())
+            (function,) = [node for node in tree.body if getattr(node, "name", "") == name]
+            said = ast.get_docstring(function).split("Picture: ")[1].split("\n\n")[0]
+            drawn = set(re.findall(r"`(?:kg\.plotting\.)?(\w+)[`(]", said)) - {"gene_network"}
+            assert drawn, name
+            assert drawn <= set(plotting.__all__), name

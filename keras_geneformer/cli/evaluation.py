@@ -145,14 +145,10 @@ def _cross_validate(options: argparse.Namespace) -> None:
 
     def draw() -> None:
         from keras_geneformer import plotting
-        from keras_geneformer.training.metrics import confusion_table
 
         title = f"{options.label_key}: {len(found.folds)} folds"
         plotting.fold_scores(found.table, output / "folds.png", title=title)
-        true, label = (found.predictions[name].to_numpy(dtype=str) for name in ("true", "label"))
-        classes = sorted(set(true) | set(label))
-        confusion = confusion_table(true, label, classes)
-        plotting.confusion_matrix(confusion, output / "confusion.png", title=title)
+        plotting.confusion_matrix(found.predictions, output / "confusion.png", title=title)
 
     draw_or_say_why_not(draw)
     for row in found.summary.to_dict("records"):

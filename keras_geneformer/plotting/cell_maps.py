@@ -68,8 +68,10 @@ def embedding_map(
     """Draws cells as points, coloured by label, the legend below with each label's cell count.
 
     Args:
-        coordinates: one row a cell, the first two columns are x and y (`umap_coordinates`).
-        labels: one label a cell, in the same order; missing labels are drawn first, in grey.
+        coordinates: one row a cell (or gene), the first two columns are x and y:
+            `umap_coordinates` of what `embed_cells` or `embed_genes` returns.
+        labels: one label a cell, in the same order (a column of obs, or
+            `predict(...)["label"]`); missing labels are drawn first, in grey.
         path: a png to write. Default: none.
         title: above the picture.
 

@@ -34,7 +34,8 @@ def change_bars(
     """Draws the genes with the largest changes, of either sign, as bars from zero.
 
     Args:
-        changes: one row a gene.
+        changes: one row a gene, as in `run_study(...).changes` (`perturbation_effects` draws what
+            `perturb` returns).
         path: a png to write. Default: none.
         gene: the column that labels a bar.
         value: the column that is drawn.

@@ -32,7 +32,8 @@ def roc_curves(
     """Draws each class's ROC curve against all others, the area under it in the legend.
 
     Args:
-        predictions: one row a cell (or gene): `true`, and `prob_<class>` for every class.
+        predictions: one row a cell (or gene): `true`, and `prob_<class>` for every class, as in
+            the results of `finetune_cells`, `finetune_genes` and `cross_validate`.
         path: a png to write. Default: none.
         title: above the picture.
 
@@ -71,7 +72,8 @@ def precision_recall_curves(
     Of rare classes it says more than the ROC curve, which a large rest flatters.
 
     Args:
-        predictions: one row a cell (or gene): `true`, and `prob_<class>` for every class.
+        predictions: one row a cell (or gene): `true`, and `prob_<class>` for every class, as in
+            the results of `finetune_cells`, `finetune_genes` and `cross_validate`.
         path: a png to write. Default: none.
         title: above the picture.
 

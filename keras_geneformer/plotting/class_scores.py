@@ -32,7 +32,8 @@ def class_recall(
     """Draws each class's recall as a dot with its Wilson interval, the largest class on top.
 
     Args:
-        predictions: one row a cell (or gene), with columns `true` and `label`.
+        predictions: one row a cell (or gene), with columns `true` and `label`, as in the results
+            of `finetune_cells`, `finetune_multitask` (of a task) and `cross_validate`.
         path: a png to write. Default: none.
         title: above the picture.
         confidence: of the interval.

@@ -30,7 +30,9 @@ def confusion_matrix(
     """Draws a confusion matrix: shade is the share of the row, the number is the count of cells.
 
     Args:
-        confusion: counts; rows are true labels, columns predicted ones, in the same order.
+        confusion: counts; rows are true labels, columns predicted ones, in the same order
+            (`finetune_cells(...).confusion`, an item of `finetune_multitask(...).confusions`). Or
+            predictions, a row a cell with `true` and `label` (`cross_validate(...).predictions`).
         path: a png to write. Default: none.
         title: above the picture.
         normalised: write the share of the row, in per cent, instead of the count; shares that
@@ -43,6 +45,12 @@ def confusion_matrix(
         ValueError: if the table is empty or not square.
         ImportError: if matplotlib is not installed.
     """
+    if {"true", "label"} <= set(confusion):
+        # Here, for drawing a loss or a map needs no Keras backend, and `training` does.
+        from keras_geneformer.training.metrics import confusion_table
+
+        true, label = (confusion[name].astype(str).to_numpy() for name in ("true", "label"))
+        confusion = confusion_table(true, label, sorted({*true, *label}))
     counts = confusion.to_numpy(dtype=float)
     if counts.size == 0 or counts.shape[0] != counts.shape[1]:
         raise ValueError(f"a confusion matrix is square, but this one is {counts.shape}")

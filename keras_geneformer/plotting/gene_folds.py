@@ -34,7 +34,8 @@ def fold_roc_curves(
     each class against the rest. The legend has the area of each fold, and their mean and sd.
 
     Args:
-        predictions: one row a held-out gene: `true`, `fold` and `prob_<class>`.
+        predictions: `finetune_genes(...).predictions`: one row a held-out gene with `true`,
+            `fold` and `prob_<class>`.
         path: a png to write. Default: none.
         title: above the picture.
 
@@ -103,7 +104,8 @@ def score_distribution(
     A dot is a gene, apart from its neighbours in height only to be seen.
 
     Args:
-        predictions: one row a gene: `true` and `prob_<class>`.
+        predictions: `finetune_genes(...).predictions`: one row a gene with `true` and
+            `prob_<class>`.
         path: a png to write. Default: none.
         label: the class whose probability is drawn; by default the rarest.
         title: above the picture.

@@ -35,7 +35,8 @@ def gene_bars(
     """Draws the genes with the largest values as bars, the largest on top, group by group.
 
     Args:
-        effects: one row a gene.
+        effects: one row a gene: a table of `attention_rollout`, `perturbation_stats`,
+            `predict_genes`, or any other.
         path: a png to write. Default: none.
         gene: the column that labels a bar (symbols read best).
         value: the column that is drawn.

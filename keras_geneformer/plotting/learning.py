@@ -30,9 +30,9 @@ def learning_curves(
     its running mean over a fortieth of the steps boldly.
 
     Args:
-        history: as `finetune_cells` returns it: one row a step with `step`, `epoch`, `loss`, and
-            where an epoch ends `validation_loss` and scores `validation_<name>`; other columns that
-            are no numbers are left out.
+        history: of `finetune_cells`, `finetune_multitask` or `distill`: one row a step with
+            `step`, `epoch`, `loss`, and where an epoch ends `validation_loss` and scores
+            `validation_<name>`; other columns that are no numbers are left out.
         path: a png to write. Default: none.
         title: above the picture.
 

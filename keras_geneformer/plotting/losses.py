@@ -37,8 +37,9 @@ def loss_curve(
     fortieth of the history boldly.
 
     Args:
-        history: one row a point. A column `step` or else `epoch` is the x axis, or else the row's
-            number counted from 1; every numeric column whose name is or ends in `loss` is a line.
+        history: of `pretrain`, `run_recipe` or fine-tuning, one row a point. A column
+            `step` or else `epoch` is the x axis, or else the row's number counted from 1; every
+            numeric column whose name is or ends in `loss` is a line.
         path: a png to write. Default: none.
         baseline: a loss to compare with, drawn as a dashed line; None draws none.
         baseline_label: what the baseline is.

@@ -35,7 +35,7 @@ def comparison_bars(
     """Draws each method's mean scores as bars, its folds as dots on them, the best on top.
 
     Args:
-        table: one row a method and fold: `method`, and the scores.
+        table: `compare(...).table`: one row a method and fold: `method`, and the scores.
         path: a png to write. Default: none.
         scores: columns to draw; the last one orders the methods.
         title: above the picture.
@@ -95,7 +95,8 @@ def fold_scores(
     """Draws the scores of every fold as dots, with their mean as a line and one sd as a band.
 
     Args:
-        table: one row a fold, in order: the scores, and `fold`, its name.
+        table: `cross_validate(...).table` or `finetune_genes(...).folds`: one row a fold, in order:
+            the scores, and `fold`, its name.
         path: a png to write. Default: none.
         scores: columns to draw (`auc`, say, of a gene study).
         title: above the picture.

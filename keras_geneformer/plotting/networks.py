@@ -33,8 +33,9 @@ def module_matrix(
     """Draws the weights between genes, ordered by module, strongest genes of a module first.
 
     Args:
-        genes: indexed by gene, with `module`, and `strength` within it (`GeneNetwork.genes`).
-        edges: `source`, `target` and `weight` (`GeneNetwork.edges`).
+        genes: indexed by gene, with `module`, and `strength` within it (those of
+            `gene_network(...).with_modules()`).
+        edges: `source`, `target` and `weight` (`gene_network(...).edges`).
         path: a png to write. Default: none.
         title: above the picture.
 
@@ -91,7 +92,7 @@ def network_map(
 
     Args:
         coordinates: one row a gene of `genes`, in their order; the first two columns are x and y.
-        genes: indexed by gene, with `symbol`, `module` and `strength` (`GeneNetwork.genes`).
+        genes: indexed by gene, with `symbol`, `module` and `strength`, as in `module_matrix`.
         path: a png to write. Default: none.
         hubs: genes to name (`GeneNetwork.hubs`); the strongest of each module by default.
         modules: the largest so many have colours and names; the others are grey.

@@ -23,7 +23,8 @@ def predicted_values(
     """Draws each cell's predicted number against its true one, a panel a column.
 
     Args:
-        predictions: one row a cell, with `true_<column>` and `value_<column>` for every column.
+        predictions: `finetune_cells(...).predictions` of a regression: one row a cell, with
+            `true_<column>` and `value_<column>` for every column.
         path: a png to write. Default: none.
         title: above the picture.
 
