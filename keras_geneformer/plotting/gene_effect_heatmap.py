@@ -68,7 +68,7 @@ def gene_effect_heatmap(
         .reindex(index=rows, columns=columns)
         .to_numpy(dtype=float)
     )
-    axes = empty_picture(1.5 + 0.165 * len(rows), title, width=6.2)
+    axes = empty_picture(1.5 + 0.165 * len(rows), title)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     image = axes.imshow(grid, cmap="viridis", aspect="auto", interpolation="nearest")

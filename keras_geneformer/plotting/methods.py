@@ -114,7 +114,7 @@ def fold_scores(
     for number, (score, colour) in enumerate(zip(scores, cycled(COLOURS, len(scores)))):
         values = table[score].to_numpy(dtype=float)
         mean = float(np.nanmean(values))
-        label = f"{score.replace('_', ' ')} {mean:.3f}"
+        label = f"{score.replace('_', ' ').replace('macro f1', 'macro-F1')} {mean:.3f}"
         if np.isfinite(values).sum() > 1:
             sd = float(np.nanstd(values, ddof=1))
             axes.axhspan(mean - sd, mean + sd, color=colour, alpha=0.10, linewidth=0)

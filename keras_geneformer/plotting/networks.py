@@ -118,7 +118,9 @@ def network_map(
     size = float(np.clip(9000 / len(x), 3, 22))
     rest = ~np.isin(module.astype(str), np.array(drawn, dtype=str))
     if rest.any():
-        axes.scatter(x[rest], y[rest], s=size, color="#d4d8de", label=f"others ({rest.sum()})")
+        axes.scatter(
+            x[rest], y[rest], s=size, color="#d4d8de", linewidth=0, label=f"others ({rest.sum()})"
+        )
     for number, name in enumerate(drawn):
         chosen = module == name
         axes.scatter(
@@ -138,10 +140,12 @@ def network_map(
         axes.annotate(
             clipped(symbol, 14),
             (x[place], y[place]),
+            xytext=(0, 4),
+            textcoords="offset points",
             fontsize=SMALL,
             color=INK,
             ha="center",
-            va="center",
+            va="bottom",
             bbox={"boxstyle": "round,pad=0.1", "color": "white", "alpha": 0.65},
         )
     axes.set_xticks([])

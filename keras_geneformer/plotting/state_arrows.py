@@ -173,6 +173,9 @@ def state_arrows(
         color=INK,
         alpha=0.75,
     )
+    # The limits of arrows are those of their origins: without this some would leave the picture.
+    axes.update_datalim(end)
+    axes.autoscale_view()
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel(f"{axis}1", fontsize=SMALL, color=QUIET, loc="left")

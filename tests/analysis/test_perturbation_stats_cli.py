@@ -109,6 +109,10 @@ def test_arrows_on_a_map_of_cells(tmp_path, monkeypatch):
     axes = plotting.state_arrows(before, after, stretch=5.0)
     assert axes.get_xlabel() == "principal component 1"
     assert [len(drawn.get_offsets()) for drawn in axes.collections] == [12, 4]
+    arrows = axes.collections[1]
+    ends = arrows.get_offsets() + np.stack([arrows.U, arrows.V], axis=1)
+    for column, (low, high) in enumerate((axes.get_xlim(), axes.get_ylim())):
+        assert ((ends[:, column] > low) & (ends[:, column] < high)).all(), "an arrow is cut off"
     with pytest.raises(ValueError, match=r"12 x 5 before and 4 x 5 after, 4 of unknown names, and"):
         plotting.state_arrows(before, after.set_axis(list("abcd")), tmp_path / "b.png")
     with pytest.raises(ValueError, match=r"no column \['Sig'\] among \['effect', 'Goal_end_vs"):
