@@ -62,7 +62,7 @@ def in_folder_with_model(given_model, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def in_folder_with_blood_cells(tmp_path, monkeypatch) -> Path:
-    """Two dozen real cells of three types in `cells.h5ad`, short ones; the real geneformer_mini."""
+    """Fifteen real cells of three types in `cells.h5ad`, short ones; the real geneformer_mini."""
     import numpy as np
 
     import keras_geneformer as kg
@@ -72,7 +72,7 @@ def in_folder_with_blood_cells(tmp_path, monkeypatch) -> Path:
     adata.obs["detected"] = np.asarray((adata.X > 0).sum(axis=1)).ravel()
     kinds = adata.obs["cell_type"].value_counts().index[:3]
     short = adata.obs[adata.obs["cell_type"].isin(kinds)].sort_values("detected")
-    names = short.groupby("cell_type", observed=True).head(8).index
+    names = short.groupby("cell_type", observed=True).head(5).index
     folder = tmp_path / "blood"
     folder.mkdir()
     adata[names].copy().write_h5ad(folder / "cells.h5ad")
