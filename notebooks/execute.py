@@ -83,6 +83,8 @@ def execute(path: Path, quick: bool, output: Path = FOLDER) -> float:
             kernel_name="python3",
             record_timing=False,
             resources={"metadata": {"path": folder}},
+            # What C++ code logs is no result, and names the machine.
+            extra_arguments=["--IPKernelApp.capture_fd_output=False"],
         ).execute()
     seconds = time.monotonic() - began
     if not quick:
@@ -109,6 +111,8 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    # tqdm's, where ipywidgets is not installed: bars are text then.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     failed = []
 
     def run(path: Path) -> None:

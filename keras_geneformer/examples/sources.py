@@ -41,6 +41,8 @@ def _kang(adata: Any) -> Any:
 
 def _pbmc3k(adata: Any) -> Any:
     adata.var["ensembl_id"] = adata.var["gene_ids"].astype(str)
+    adata.var["symbol"] = adata.var_names.astype(str)
+    adata.var_names_make_unique()
     return adata
 
 

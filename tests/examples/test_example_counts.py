@@ -115,6 +115,17 @@ def test_pancreas_counts_are_rounded_and_named_as_ours():
     assert list(ours.obs) == ["cell_type", "tech"]
 
 
+def test_symbols_that_stand_twice_stay_beside_unique_names():
+    adata = anndata.AnnData(
+        X=sp.csr_matrix(np.eye(2, dtype=np.float32)),
+        var=pd.DataFrame({"gene_ids": ["ENSG1", "ENSG2"]}, index=["MATR3", "MATR3"]),
+    )
+    ours = sources.SOURCES["pbmc3k"].prepare(adata)
+    assert ours.var_names.tolist() == ["MATR3", "MATR3-1"]
+    assert ours.var["symbol"].tolist() == ["MATR3", "MATR3"]
+    assert ours.var["ensembl_id"].tolist() == ["ENSG1", "ENSG2"]
+
+
 @pytest.mark.parametrize(("name", "column"), [("heart", "day"), ("kang", "condition")])
 def test_bundled_cells_stand_in_and_it_is_said(name, column, capsys):
     adata = kg.example_counts(name, download=False)
