@@ -81,7 +81,7 @@ notebooks-full: $(TEST)
 	$(NOTEBOOK_DATA) $(BIN)/python notebooks/execute.py $(ARGS)
 
 docs: $(DOCS)
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 package: $(TEST)
 	PYTHON="$(abspath $(BIN)/python)" bash .ci/package
