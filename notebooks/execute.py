@@ -111,8 +111,6 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    # tqdm's, where ipywidgets is not installed: bars are text then.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     failed = []
 
     def run(path: Path) -> None:

@@ -102,7 +102,8 @@ def head_map(
     bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=SMALL, length=0, colors=INK)
-    stars = f"\n* {significance.replace('fdr', 'FDR')} < {level:g}" if significance else ""
+    named = (significance or "").replace("fdr", "FDR").replace("_", " ")
+    stars = f"\n* {named} < {level:g}" if significance else ""
     bar.set_label((label or value) + stars, fontsize=SMALL, color=INK)
     return finished(axes, path)
 
