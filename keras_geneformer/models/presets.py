@@ -290,4 +290,3 @@ def check_model_vocabulary(model, vocabulary):
             f"belong to {backbone.vocabulary_checksum}. Expected the vocabulary the model was "
             "trained with."
         )
-

@@ -109,4 +109,3 @@ def load_graphs(model, entry, directory):
 
 def _names(part):
     return isinstance(part, dict) and all(isinstance(value, str) for value in part.values())
-
