@@ -27,7 +27,7 @@ import nbformat
 FOLDER = Path(__file__).resolve().parent
 SECONDS = 20
 """What a notebook may take in quick mode, beside which its seconds are printed."""
-LONGEST_CELL = 1800
+LONGEST_CELL = 3600
 """Seconds after which a cell is taken to hang."""
 
 
