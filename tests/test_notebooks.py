@@ -23,7 +23,7 @@ NAMES = [
     "10_tpu_and_multi_gpu",
     "11_published_checkpoint",
 ]
-MACHINE = re.compile(r"/tmp/|/root/|/home/|/work/|site-packages|127\.0\.0\.1")
+MACHINE = re.compile(r"/(tmp|root|home|work)/|site-packages|127\.0\.0\.1")
 
 
 def outputs(notebook):
