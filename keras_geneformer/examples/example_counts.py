@@ -112,8 +112,7 @@ def _downloaded(name: str, source: ExampleSource) -> tuple[Path | None, str]:
     except ValueError as error:
         raise ValueError(
             f"what {source.url} sent is not the published file (sha256 {source.sha256}); it was "
-            "not kept. Try again, or put the file in a folder of your own and name it with "
-            f"{FOLDER}: {error}"
+            f"not kept. Try again, or save the published file as {cache / f'{name}.h5ad'}: {error}"
         ) from error
     return Path(path), ""
 

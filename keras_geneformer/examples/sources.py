@@ -20,8 +20,6 @@ class ExampleSource:
     """For each column of obs that notebooks use, which blood cell type stands for which value."""
     url: str | None = None
     sha256: str | None = None
-    size: int = 0
-    """Of the download, in bytes."""
     prepare: Callable[[Any], Any] = field(default=lambda adata: adata)
     """What makes of the download an AnnData with counts in X and the columns of `stand_in`."""
 
@@ -61,7 +59,6 @@ SOURCES: dict[str, ExampleSource] = {
         file="pbmc3k.h5ad",
         url="https://exampledata.scverse.org/scanpy/pbmc3k_raw.h5ad",
         sha256="89a96f1beaa2dd83a687666d3f19a4513ac27a2a2d12581fcd77afed7ea653a1",
-        size=5_855_727,
         prepare=_pbmc3k,
         stand_in={},
     ),
@@ -71,7 +68,6 @@ SOURCES: dict[str, ExampleSource] = {
         file="pancreas_4tech.h5ad",
         url="https://api.figshare.com/v2/file/download/24539828",
         sha256="97e6dfd65553e4d10aa3ef5d904362970a75c677c31d70fabc9234191a09db8c",
-        size=0,
         prepare=_pancreas,
         stand_in={
             "cell_type": {
@@ -88,7 +84,6 @@ SOURCES: dict[str, ExampleSource] = {
         file="pbmc_kang_ifnb_1000.h5ad",
         url="https://api.figshare.com/v2/file/download/34464122",
         sha256="e6a5adac64dcdeb36eaba27db49b63e0c64bb0ed4a64c6705971506b41c39830",
-        size=38_356_412,
         prepare=_kang,
         stand_in={"condition": {"CD14+ Monocyte": "ctrl", "Dendritic": "stim"}},
     ),

@@ -1,7 +1,9 @@
 """Where example data come from: a folder, a server on loopback, or the bundled cells instead."""
 
 import hashlib
+import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import anndata
@@ -93,13 +95,18 @@ def test_a_download_is_held_to_its_sha256_and_brought_to_our_columns(
     assert "sha256 as published" in capsys.readouterr().out
 
 
-def test_another_file_than_the_published_one_is_refused_and_not_kept(
+def test_another_file_than_the_published_one_is_refused_until_that_is_saved_where_it_says(
     served, published_kang, tmp_path
 ):
     served(published_kang + b"more", hashlib.sha256(published_kang).hexdigest())
-    with pytest.raises(ValueError, match=r"is not the published file \(sha256 .*it was not kept"):
+    message = r"is not the published file \(sha256 .*it was not kept"
+    with pytest.raises(ValueError, match=message) as refused:
         kg.example_counts("kang")
     assert list((tmp_path / "cache").rglob("kang*")) == []
+
+    (place,) = re.findall(r"save the published file as (\S+): ", str(refused.value))
+    Path(place).write_bytes(published_kang)
+    assert list(kg.example_counts("kang").obs) == ["condition", "cell_type", "donor"]
 
 
 def test_pancreas_counts_are_rounded_and_named_as_ours():
