@@ -60,6 +60,7 @@ def test_a_notebook_begins_with_what_it_shows_and_keeps_what_it_showed(name):
     text, kinds = outputs(notebook)
     assert "image/png" in kinds
     assert MACHINE.search(text) is None, MACHINE.search(text)
+    assert "that come with scanpy stand in" not in text, "stored without the data it tells of"
     assert (FOLDER / f"{name}.ipynb").stat().st_size < 1_000_000
 
 
