@@ -13,6 +13,8 @@ folder, and what it writes there goes with it.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import sys
 import tempfile
@@ -40,6 +42,12 @@ def notebooks(starts: list[str]) -> list[Path]:
             known = ", ".join(path.stem for path in every)
             raise SystemExit(f"no notebook begins with {start!r}; there are {known or 'none'}")
     return chosen
+
+
+def code_sha256(notebook: Any) -> str:
+    """What tells whether the code of a notebook is still the code whose outputs it keeps."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
 def parameters_cell(notebook: Any, name: str) -> int:
@@ -90,6 +98,7 @@ def execute(path: Path, quick: bool, output: Path = FOLDER) -> float:
     if not quick:
         # The kernel's patch version is no one's business, and would change with every run.
         notebook.metadata.pop("language_info", None)
+        notebook.metadata["keras_geneformer"]["code_sha256"] = code_sha256(notebook)
         output.mkdir(parents=True, exist_ok=True)
         beside = output / f".{path.name}.partial"
         nbformat.write(notebook, beside)

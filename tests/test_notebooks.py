@@ -3,6 +3,7 @@
 That they run is `make notebooks`, a stage of CI of its own.
 """
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -24,6 +25,14 @@ NAMES = [
     "11_published_checkpoint",
 ]
 MACHINE = re.compile(r"/(tmp|root|home|work)/|site-packages|127\.0\.0\.1")
+
+
+def code_sha256(notebook):
+    """As the runner has it."""
+    spec = importlib.util.spec_from_file_location("execute", FOLDER / "execute.py")
+    execute = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(execute)
+    return execute.code_sha256(notebook)
 
 
 def outputs(notebook):
@@ -55,6 +64,8 @@ def test_a_notebook_begins_with_what_it_shows_and_keeps_what_it_showed(name):
         assert f"**{word}" in first.source
 
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    stored = notebook.metadata["keras_geneformer"]["code_sha256"]
+    assert stored == code_sha256(notebook), "its code was edited since: run notebooks/execute.py"
     counts = [cell.execution_count for cell in code]
     assert counts == list(range(1, len(code) + 1)), "not run once from its first cell to its last"
     text, kinds = outputs(notebook)
