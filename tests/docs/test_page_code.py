@@ -147,9 +147,10 @@ def test_tokens_of_others(tmp_path, monkeypatch, shared, dictionaries):
 
 @pytest.mark.tensors
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="it writes a SavedModel")
-def test_exporting(in_folder):
+def test_exporting(tmp_path, monkeypatch):
     import numpy as np
 
+    monkeypatch.chdir(tmp_path)
     names = run_page("exporting.md")
     model, cell = names["model"], names["cell"]
     expected = model.hidden_state_model(1)({"token_ids": cell, "padding_mask": (cell != 0) * 1})

@@ -3,14 +3,15 @@
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import pytest
-from conftest import PROJECT
 
 from keras_geneformer.conversion.published_bytes import published_bytes
 from keras_geneformer.conversion.published_config import backbone_arguments
 from keras_geneformer.conversion.table import checkpoint_shapes, checkpoint_table
 
+PROJECT = Path(__file__).resolve().parents[2]
 MANIFEST = json.loads((PROJECT / "weights" / "manifest.json").read_text())["presets"]
 PUBLISHED = {name: entry for name, entry in MANIFEST.items() if entry["source"] == "published"}
 POSITION_IDS = {"geneformer_v1_10m"}
